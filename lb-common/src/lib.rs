@@ -1,0 +1,2 @@
+//! What the XDP program and its controller share.
+#![no_std]

@@ -1,0 +1,1 @@
+//! The controller: from the document to the kernel's maps, and everything a user sees.

@@ -1,0 +1,1 @@
+//! The lab of network namespaces and what the test rings share.
