@@ -1,1 +1,3 @@
 //! The controller: from the document to the kernel's maps, and everything a user sees.
+
+pub mod document;
