@@ -1,3 +1,4 @@
 //! The controller: from the document to the kernel's maps, and everything a user sees.
 
+pub mod api;
 pub mod document;

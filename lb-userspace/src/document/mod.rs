@@ -197,13 +197,13 @@ pub struct Rule {
 
 /// Prefixes an address must be in, and must not be in.
 ///
-/// An address matches when it is in any of `within` (or `within` is empty) and in none of
-/// `outside`. A rule with a prefix of one family in `within` and none of the other never matches
+/// An address matches when it is in any of `within` (`None`: anywhere) and in none of `outside`. A rule with a prefix of one family in `within` and none of the other never matches
 /// the other family.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AddressMatch {
-    /// Set references are resolved: these are prefixes only.
-    pub within: Vec<IpNet>,
+    /// Set references are resolved: these are prefixes only. `Some` of an empty list, a reference
+    /// to an empty set, matches nothing.
+    pub within: Option<Vec<IpNet>>,
     /// Prefixes written with `!`.
     pub outside: Vec<IpNet>,
     /// As the document wrote it, for listings.

@@ -1,0 +1,3 @@
+//! The HTTP/JSON interface of the daemon, on its Unix socket.
+
+pub mod types;
