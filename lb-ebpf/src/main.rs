@@ -1,3 +1,78 @@
-//! The XDP program.
+//! The XDP program: hands a frame to the engine in `lb-common` and turns its verdict into what
+//! XDP returns. Nothing is decided here.
 #![no_std]
 #![no_main]
+#![expect(
+    internal_features,
+    reason = "the target has no other atomics, see env.rs"
+)]
+#![feature(asm_experimental_arch, core_intrinsics)]
+
+mod env;
+mod frame;
+mod maps;
+
+use aya_ebpf::bindings::xdp_action::{XDP_ABORTED, XDP_DROP, XDP_PASS, XDP_TX};
+use aya_ebpf::helpers::bpf_redirect;
+use aya_ebpf::macros::xdp;
+use aya_ebpf::programs::XdpContext;
+use aya_log_ebpf::debug;
+use lb_common::abi::Features;
+use lb_common::datapath::{self, Outcome, Verdict};
+
+use crate::env::Kernel;
+use crate::frame::XdpFrame;
+
+/// The program attached to every interface.
+#[xdp]
+pub fn lb(xdp: XdpContext) -> u32 {
+    let mut frame = XdpFrame::new(xdp.ctx);
+    let mut kernel = Kernel::new(xdp.ctx);
+    let outcome = datapath::ingress(&mut frame, &mut kernel);
+    if kernel.traces(Features::TRACE) {
+        maps::write_trace(&outcome.trace());
+    }
+    if kernel.traces(Features::DEBUG) {
+        log(&xdp, &outcome);
+    }
+    action(outcome.verdict)
+}
+
+/// The engine's verdict in XDP's terms.
+#[inline(always)]
+fn action(verdict: Verdict) -> u32 {
+    match verdict {
+        Verdict::Pass => XDP_PASS,
+        Verdict::Drop => XDP_DROP,
+        Verdict::Tx => XDP_TX,
+        Verdict::Redirect(interface) => {
+            // SAFETY: takes no pointers; an unknown interface is an error counted by the kernel.
+            let action = unsafe { bpf_redirect(interface, 0) };
+            u32::try_from(action).unwrap_or(XDP_ABORTED)
+        }
+    }
+}
+
+#[inline(always)]
+fn log(xdp: &XdpContext, outcome: &Outcome) {
+    let notes = &outcome.notes;
+    debug!(
+        xdp,
+        "{}: rule {} service {} backend {} new {}",
+        outcome.reason.name(),
+        notes.rule as i32,
+        notes.service as i32,
+        notes.backend as i32,
+        u32::from(notes.new_flow)
+    );
+}
+
+#[cfg(not(test))]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
+
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

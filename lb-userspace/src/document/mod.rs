@@ -243,3 +243,13 @@ impl fmt::Display for Protocol {
         })
     }
 }
+
+impl Protocol {
+    /// The IP protocol number.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Tcp => 6,
+            Self::Udp => 17,
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! IP addresses as map keys hold them: opaque words in the byte order of the wire.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// An address of either family.
+pub trait Address: Copy + Eq {
+    /// What fills a [`crate::abi::ServiceKey`] up to a multiple of eight bytes.
+    type Padding: Copy + Eq + Default;
+
+    /// Whether this is the IPv6 type.
+    const IS_V6: bool;
+
+    /// Reads the address from the common form of [`crate::abi::Backend`].
+    fn from_wide(wide: [u64; 2]) -> Self;
+
+    /// The common form: IPv4 in the first four bytes, the rest zero.
+    fn wide(self) -> [u64; 2];
+
+    /// A word that mixes all bytes of the address, for hashing.
+    fn fold(self) -> u32;
+
+    /// The sum of its 32-bit words, for checksums.
+    fn sum(self) -> u64;
+
+    /// The sum of the one's complement of its 32-bit words, for checksums.
+    fn complement_sum(self) -> u64;
+}
+
+/// An IPv4 address.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct V4(u32);
+
+/// An IPv6 address.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct V6([u64; 2]);
+
+const _: () = assert!(size_of::<V4>() == 4 && size_of::<V6>() == 16);
+
+impl V4 {
+    /// From bytes in the order of the wire.
+    #[inline(always)]
+    pub const fn from_octets(octets: [u8; 4]) -> Self {
+        Self(u32::from_ne_bytes(octets))
+    }
+
+    /// Bytes in the order of the wire.
+    #[inline(always)]
+    pub const fn octets(self) -> [u8; 4] {
+        self.0.to_ne_bytes()
+    }
+}
+
+impl V6 {
+    /// From bytes in the order of the wire.
+    #[inline(always)]
+    pub const fn from_octets(o: [u8; 16]) -> Self {
+        Self([
+            u64::from_ne_bytes([o[0], o[1], o[2], o[3], o[4], o[5], o[6], o[7]]),
+            u64::from_ne_bytes([o[8], o[9], o[10], o[11], o[12], o[13], o[14], o[15]]),
+        ])
+    }
+
+    /// Bytes in the order of the wire.
+    #[inline(always)]
+    pub const fn octets(self) -> [u8; 16] {
+        let [a, b] = [self.0[0].to_ne_bytes(), self.0[1].to_ne_bytes()];
+        [
+            a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], b[0], b[1], b[2], b[3], b[4], b[5],
+            b[6], b[7],
+        ]
+    }
+}
+
+impl Address for V4 {
+    type Padding = [u32; 0];
+
+    const IS_V6: bool = false;
+
+    #[inline(always)]
+    fn from_wide(wide: [u64; 2]) -> Self {
+        let [a, b, c, d, ..] = wide[0].to_ne_bytes();
+        Self::from_octets([a, b, c, d])
+    }
+
+    #[inline(always)]
+    fn wide(self) -> [u64; 2] {
+        let [a, b, c, d] = self.octets();
+        [u64::from_ne_bytes([a, b, c, d, 0, 0, 0, 0]), 0]
+    }
+
+    #[inline(always)]
+    fn fold(self) -> u32 {
+        self.0
+    }
+
+    #[inline(always)]
+    fn sum(self) -> u64 {
+        u64::from(self.0)
+    }
+
+    #[inline(always)]
+    fn complement_sum(self) -> u64 {
+        u64::from(!self.0)
+    }
+}
+
+impl Address for V6 {
+    type Padding = [u32; 1];
+
+    const IS_V6: bool = true;
+
+    #[inline(always)]
+    fn from_wide(wide: [u64; 2]) -> Self {
+        Self(wide)
+    }
+
+    #[inline(always)]
+    fn wide(self) -> [u64; 2] {
+        self.0
+    }
+
+    #[inline(always)]
+    fn fold(self) -> u32 {
+        let word = self.0[0] ^ self.0[1].rotate_left(17);
+        (word ^ (word >> 32)) as u32
+    }
+
+    #[inline(always)]
+    fn sum(self) -> u64 {
+        let halves = |word: u64| (word & 0xffff_ffff) + (word >> 32);
+        halves(self.0[0]) + halves(self.0[1])
+    }
+
+    #[inline(always)]
+    fn complement_sum(self) -> u64 {
+        Self([!self.0[0], !self.0[1]]).sum()
+    }
+}
+
+impl From<Ipv4Addr> for V4 {
+    fn from(address: Ipv4Addr) -> Self {
+        Self::from_octets(address.octets())
+    }
+}
+
+impl From<Ipv6Addr> for V6 {
+    fn from(address: Ipv6Addr) -> Self {
+        Self::from_octets(address.octets())
+    }
+}
+
+/// The common form of an address of either family.
+pub fn wide(address: IpAddr) -> [u64; 2] {
+    match address {
+        IpAddr::V4(address) => V4::from(address).wide(),
+        IpAddr::V6(address) => V6::from(address).wide(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn octets_survive_every_form() {
+        let four = V4::from_octets([192, 0, 2, 7]);
+        assert_eq!(four.octets(), [192, 0, 2, 7]);
+        assert_eq!(V4::from_wide(four.wide()), four);
+        let octets = [32, 1, 13, 184, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
+        let six = V6::from_octets(octets);
+        assert_eq!(six.octets(), octets);
+        assert_eq!(V6::from_wide(six.wide()), six);
+        assert_eq!(wide(IpAddr::from(octets)), six.wide());
+    }
+}

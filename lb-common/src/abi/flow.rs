@@ -1,0 +1,119 @@
+//! Flows: what is remembered of a connection.
+
+use super::{Address, Hop, V4, V6};
+
+/// A flow's 5-tuple as a packet towards us carries it.
+#[repr(C, align(8))]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct FlowKey<A> {
+    /// The packet's source: the client, or for replies the backend.
+    pub remote: A,
+    /// The packet's destination: the VIP, or for replies our own address.
+    pub local: A,
+    /// The packet's source port.
+    pub remote_port: u16,
+    /// The packet's destination port.
+    pub local_port: u16,
+    /// IP protocol number.
+    pub protocol: u8,
+    /// Explicit padding, zero.
+    pub zero: [u8; 3],
+}
+
+/// A client's flow.
+#[repr(C, align(8))]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Flow {
+    /// The backend's id.
+    pub backend: u32,
+    /// The backend's incarnation when the flow was made.
+    pub incarnation: u32,
+    /// When its last packet was seen.
+    pub seen: Ticks,
+    /// `full-nat`: our source port towards the backend; otherwise 0.
+    pub source_port: u16,
+    /// How far it is.
+    pub state: FlowState,
+    /// Explicit padding, zero.
+    pub zero: u8,
+}
+
+/// The way back of a `full-nat` flow, keyed by the 5-tuple of the backend's replies.
+#[repr(C, align(8))]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Reverse<A> {
+    /// The client.
+    pub client: A,
+    /// The address the client knows.
+    pub vip: A,
+    /// The client's port.
+    pub client_port: u16,
+    /// The port the client knows.
+    pub vip_port: u16,
+    /// The service's id.
+    pub service: u32,
+    /// The backend's id.
+    pub backend: u32,
+    /// When its last packet was seen, in either direction.
+    pub seen: Ticks,
+    /// Where the client's packets came from.
+    pub hop: Hop,
+}
+
+/// How far a flow is.
+#[repr(transparent)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct FlowState(pub u8);
+
+impl FlowState {
+    /// One packet seen; in the pending table.
+    pub const PENDING: Self = Self(0);
+    /// The client continued.
+    pub const ESTABLISHED: Self = Self(1);
+    /// TCP: a FIN or RST was seen.
+    pub const CLOSING: Self = Self(2);
+}
+
+/// Coarse time in units of 2^30 ns, about 1.07 s; wraps after 146 years.
+#[repr(transparent)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Ticks(pub u32);
+
+impl Ticks {
+    /// Rounds a time of the monotonic clock down.
+    #[inline(always)]
+    pub const fn from_ns(ns: u64) -> Self {
+        Self((ns >> 30) as u32)
+    }
+
+    /// The number of ticks in so many seconds, rounded up.
+    pub const fn in_seconds(seconds: u64) -> u32 {
+        ((seconds * 1_000_000_000) >> 30) as u32 + 1
+    }
+
+    /// Ticks since `earlier`; 0 if `earlier` lies ahead, as clocks of two CPUs may differ.
+    #[inline(always)]
+    pub const fn since(self, earlier: Self) -> u32 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+impl<A: Address> FlowKey<A> {
+    /// A well mixed hash of the tuple.
+    #[inline(always)]
+    pub fn hash(&self) -> u32 {
+        let ports = (u32::from(self.remote_port) << 16) | u32::from(self.local_port);
+        let mut h = self.remote.fold() ^ self.local.fold().rotate_left(13) ^ ports.rotate_left(7);
+        h ^= u32::from(self.protocol);
+        // The finalizer of MurmurHash3: every input bit affects every output bit.
+        h ^= h >> 16;
+        h = h.wrapping_mul(0x85eb_ca6b);
+        h ^= h >> 13;
+        h = h.wrapping_mul(0xc2b2_ae35);
+        h ^ (h >> 16)
+    }
+}
+
+const _: () = assert!(size_of::<FlowKey<V4>>() == 16 && size_of::<FlowKey<V6>>() == 40);
+const _: () = assert!(size_of::<Flow>() == 16);
+const _: () = assert!(size_of::<Reverse<V4>>() == 40 && size_of::<Reverse<V6>>() == 64);

@@ -1,0 +1,30 @@
+//! Keys and values of the maps, as the kernel and user space both see them.
+//!
+//! Every type is `repr(C)`, padded explicitly, valid for any bytes, and has its size asserted.
+//! Integers are in host order; addresses keep the order of the wire inside opaque words. What
+//! lies on the BPF program's stack is aligned to eight bytes, because the verifier refuses
+//! misaligned access there ("misaligned stack access off") while the compiler, allowed to access
+//! packets unaligned, merges fields into eight-byte accesses.
+
+pub mod address;
+pub mod backend;
+pub mod counters;
+pub mod features;
+pub mod flow;
+pub mod limits;
+#[cfg(feature = "user")]
+mod pod;
+pub mod reason;
+pub mod rule;
+pub mod service;
+pub mod trace;
+
+pub use address::{Address, V4, V6};
+pub use backend::{Backend, BackendState, Hop};
+pub use counters::{Tally, Traffic};
+pub use features::{Features, Settings};
+pub use flow::{Flow, FlowKey, FlowState, Reverse, Ticks};
+pub use reason::Reason;
+pub use rule::{Action, PortTable, Row, Rule};
+pub use service::{Forward, Scheduler, Service, ServiceKey, Slots};
+pub use trace::Trace;

@@ -1,0 +1,202 @@
+//! Flows: which backend a packet belongs to.
+//!
+//! A first packet enters the pending table; the client's next packet promotes it. A flow stays
+//! with its backend while that is up or draining; otherwise it is scheduled anew.
+
+use super::schedule::{self, Choice};
+use super::{Arrival, Cell, Env, Frame, Notes, Stage, Tables, nat};
+use crate::abi::{Features, Flow, FlowKey, FlowState, Forward, Reason, Service, Ticks};
+use crate::wire::Family;
+use crate::wire::transport::TCP;
+
+/// The backend of a packet, and what is needed to send it there.
+#[derive(Clone, Copy)]
+pub(super) struct Assigned<C> {
+    pub(super) backend: C,
+    /// `full-nat`: our port towards the backend.
+    pub(super) source_port: u16,
+    pub(super) reason: Reason,
+}
+
+/// RFC 5382, REQ-5: an established TCP connection may idle for 2 hours 4 minutes.
+const TCP_ESTABLISHED: u32 = Ticks::in_seconds(7440);
+/// RFC 5382, REQ-5: a connection that opens or closes, 4 minutes.
+const TCP_TRANSITORY: u32 = Ticks::in_seconds(240);
+/// RFC 4787, REQ-5: UDP, 5 minutes.
+const UDP: u32 = Ticks::in_seconds(300);
+
+/// Finds or makes the packet's flow.
+#[inline(always)]
+pub(super) fn assign<A: Family, F: Frame, E: Env + Tables<A>>(
+    env: &mut E,
+    arrival: Arrival<'_, A, F>,
+    service: <E as Tables<A>>::ServiceCell,
+    notes: &mut Notes,
+) -> Result<Assigned<E::BackendCell>, Reason> {
+    let now = env.now();
+    let mut moved = false;
+    let mut stage = Stage::Established;
+    let mut cell = env.flow(stage, arrival.key);
+    if cell.is_none() {
+        stage = Stage::Pending;
+        cell = env.flow(stage, arrival.key);
+    }
+    if let Some(cell) = cell {
+        let flow = cell.load();
+        let backend = env
+            .backend(flow.backend)
+            .filter(|b| b.load().incarnation == flow.incarnation);
+        if is_live(&flow, arrival, now) {
+            if let Some(backend) = backend.filter(|b| b.load().state.keeps_flows()) {
+                notes.backend = flow.backend;
+                follow(env, arrival, service, backend, (stage, &cell, flow), now)?;
+                let source_port = flow.source_port;
+                return Ok(Assigned {
+                    backend,
+                    source_port,
+                    reason: Reason::ToBackend,
+                });
+            }
+            moved = true;
+        }
+        forget(env, arrival.key, service, backend, stage, flow);
+    }
+    open(env, arrival, service, moved, now, notes)
+}
+
+/// Whether the entry still speaks for the packet.
+#[inline(always)]
+fn is_live<A, F>(flow: &Flow, arrival: Arrival<'_, A, F>, now: Ticks) -> bool {
+    if arrival.key.protocol != TCP {
+        return now.since(flow.seen) <= UDP;
+    }
+    if flow.state == FlowState::CLOSING && arrival.flags.opens() {
+        // RFC 9293, section 3.6.1: a client may open a new connection on an old port.
+        return false;
+    }
+    let idle_max = if flow.state == FlowState::ESTABLISHED {
+        TCP_ESTABLISHED
+    } else {
+        TCP_TRANSITORY
+    };
+    now.since(flow.seen) <= idle_max
+}
+
+/// Brings a live flow's entry up to date.
+#[inline(always)]
+fn follow<A: Family, F: Frame, E: Env + Tables<A>>(
+    env: &mut E,
+    arrival: Arrival<'_, A, F>,
+    service: <E as Tables<A>>::ServiceCell,
+    backend: E::BackendCell,
+    (stage, cell, flow): (Stage, &<E as Tables<A>>::FlowCell, Flow),
+    now: Ticks,
+) -> Result<(), Reason> {
+    let flags = arrival.flags;
+    let mut next = flow;
+    next.seen = now;
+    if flags.closes() {
+        next.state = FlowState::CLOSING;
+    }
+    if stage == Stage::Pending && !flags.opens() && !flags.resets() {
+        if next.state == FlowState::PENDING {
+            next.state = FlowState::ESTABLISHED;
+        }
+        if !env.insert_flow(Stage::Established, arrival.key, &next) {
+            return Err(Reason::FlowTableFull);
+        }
+        env.remove_flow(Stage::Pending, arrival.key);
+        if uses_nat(env, &service) {
+            nat::promote(env, arrival, backend, flow.source_port, now);
+        }
+        return Ok(());
+    }
+    if next != flow {
+        cell.store(next);
+        // The stamp changes about once a second, so this second lookup costs next to nothing.
+        if uses_nat(env, &service) && next.seen != flow.seen {
+            nat::refresh(env, arrival, backend, flow.source_port, now);
+        }
+    }
+    Ok(())
+}
+
+/// Removes an entry that speaks for nothing any more.
+#[inline(always)]
+fn forget<A: Family, E: Env + Tables<A>>(
+    env: &mut E,
+    key: &FlowKey<A>,
+    service: <E as Tables<A>>::ServiceCell,
+    backend: Option<E::BackendCell>,
+    stage: Stage,
+    flow: Flow,
+) {
+    env.remove_flow(stage, key);
+    if let Some(backend) = backend
+        && uses_nat(env, &service)
+    {
+        nat::forget(env, key, backend, stage, flow.source_port);
+    }
+}
+
+/// Makes a flow for a packet that has none.
+#[inline(always)]
+fn open<A: Family, F: Frame, E: Env + Tables<A>>(
+    env: &mut E,
+    arrival: Arrival<'_, A, F>,
+    service: <E as Tables<A>>::ServiceCell,
+    moved: bool,
+    now: Ticks,
+    notes: &mut Notes,
+) -> Result<Assigned<E::BackendCell>, Reason> {
+    let flags = arrival.flags;
+    let stray = arrival.key.protocol == TCP && !flags.opens() && !moved;
+    if stray && flags.resets() {
+        return Err(Reason::StrayReset);
+    }
+    let choice = if stray {
+        Choice::ByHash(arrival.key.hash())
+    } else {
+        Choice::InTurn
+    };
+    let (id, backend) = schedule::pick(env, service.load(), choice)?;
+    notes.backend = id;
+    if backend.load().hop.interface == 0 {
+        return Err(Reason::NoNextHop);
+    }
+    let source_port = if uses_nat(env, &service) {
+        nat::claim(env, arrival, service, id, backend, now)?
+    } else {
+        0
+    };
+    let flow = Flow {
+        backend: id,
+        incarnation: backend.load().incarnation,
+        seen: now,
+        source_port,
+        state: FlowState::PENDING,
+        zero: 0,
+    };
+    if !env.insert_flow(Stage::Pending, arrival.key, &flow) {
+        return Err(Reason::FlowTableFull);
+    }
+    notes.new_flow = !stray;
+    let reason = if stray {
+        Reason::Stray
+    } else {
+        Reason::ToBackend
+    };
+    Ok(Assigned {
+        backend,
+        source_port,
+        reason,
+    })
+}
+
+/// Whether the service's flows have a way back through us.
+#[inline(always)]
+pub(super) fn uses_nat<E: Env, C: Cell<Service>>(env: &E, service: &C) -> bool {
+    let features = env.features();
+    features.has(Features::FULL_NAT)
+        && (!features.has(Features::DSR) || service.load().forward == Forward::FULL_NAT)
+}

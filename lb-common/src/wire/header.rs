@@ -1,0 +1,84 @@
+//! Views of header layouts in packet bytes: the one place that turns bytes into structs.
+#![expect(unsafe_code, reason = "a view of bytes as a struct")]
+
+use network_types::eth::EthHdr;
+use network_types::ip::{Ipv4Hdr, Ipv6Hdr};
+use network_types::tcp::TcpHdr as BitfieldTcpHdr;
+use network_types::udp::UdpHdr;
+use network_types::vlan::VlanHdr;
+
+use super::Frame;
+
+/// A header layout that can be viewed in place.
+///
+/// # Safety
+///
+/// The type must have alignment 1 and be valid for any bytes.
+pub(super) unsafe trait Header: Sized {
+    /// The header at offset `at`, or `None` where the frame ends before it.
+    fn view<F: Frame>(frame: &F, at: usize) -> Option<&Self>;
+
+    /// The same, to write.
+    fn view_mut<F: Frame>(frame: &mut F, at: usize) -> Option<&mut Self>;
+}
+
+macro_rules! header {
+    ($($type:ty),* $(,)?) => {
+        $(
+            // A type that is misaligned or would grow padding does not compile.
+            const _: () = assert!(align_of::<$type>() == 1);
+
+            // SAFETY: alignment is asserted above; the type is `repr(C)` over bytes.
+            unsafe impl Header for $type {
+                #[inline(always)]
+                fn view<F: Frame>(frame: &F, at: usize) -> Option<&Self> {
+                    let bytes = frame.bytes::<{ size_of::<$type>() }>(at)?;
+                    // SAFETY: exactly as many bytes as the type has, alignment 1, any bytes valid.
+                    Some(unsafe { &*bytes.as_ptr().cast::<Self>() })
+                }
+
+                #[inline(always)]
+                fn view_mut<F: Frame>(frame: &mut F, at: usize) -> Option<&mut Self> {
+                    let bytes = frame.bytes_mut::<{ size_of::<$type>() }>(at)?;
+                    // SAFETY: as above, and the bytes are borrowed exclusively.
+                    Some(unsafe { &mut *bytes.as_mut_ptr().cast::<Self>() })
+                }
+            }
+        )*
+    };
+}
+
+/// An Ethernet header; the type of `network-types` has alignment 2.
+#[repr(C)]
+pub(super) struct Ethernet {
+    pub(super) destination: [u8; 6],
+    pub(super) source: [u8; 6],
+    pub(super) ether_type: [u8; 2],
+}
+
+/// What follows a VLAN tag's `EtherType`.
+#[repr(C)]
+pub(super) struct Tag {
+    pub(super) control: [u8; 2],
+    pub(super) ether_type: [u8; 2],
+}
+
+/// A TCP header with its flags as one byte; `network-types` gives them bit by bit.
+#[repr(C)]
+pub(super) struct Tcp {
+    pub(super) source: [u8; 2],
+    pub(super) destination: [u8; 2],
+    pub(super) sequence: [u8; 4],
+    pub(super) acknowledgment: [u8; 4],
+    /// Data offset in 32-bit words, in the upper four bits.
+    pub(super) offset: u8,
+    pub(super) flags: u8,
+    pub(super) window: [u8; 2],
+    pub(super) checksum: [u8; 2],
+    pub(super) urgent: [u8; 2],
+}
+
+const _: () = assert!(size_of::<Ethernet>() == EthHdr::LEN && size_of::<Tag>() == VlanHdr::LEN);
+const _: () = assert!(size_of::<Tcp>() == BitfieldTcpHdr::LEN);
+
+header!(Ethernet, Tag, Ipv4Hdr, Ipv6Hdr, Tcp, UdpHdr);

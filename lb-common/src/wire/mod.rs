@@ -1,0 +1,27 @@
+//! Packet headers: one file each, over the layouts of `network-types`.
+//!
+//! A parser reads a header once, checks what later code relies on, and returns a small value.
+//! Big-endian integers do not leave this module. Nothing here decides what happens to a packet.
+
+pub mod checksum;
+pub mod ethernet;
+mod header;
+pub mod ip;
+mod ipv4;
+mod ipv6;
+pub mod transport;
+
+pub use ip::{Family, Fragment, Packet};
+pub use transport::{TcpFlags, Transport};
+
+/// The only door to packet bytes.
+pub trait Frame {
+    /// Length of the frame in bytes.
+    fn length(&self) -> usize;
+
+    /// `N` bytes at offset `at`, or `None` where the frame ends before them.
+    fn bytes<const N: usize>(&self, at: usize) -> Option<&[u8; N]>;
+
+    /// The same, to write.
+    fn bytes_mut<const N: usize>(&mut self, at: usize) -> Option<&mut [u8; N]>;
+}

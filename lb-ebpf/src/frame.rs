@@ -1,0 +1,72 @@
+//! The bytes of the frame that XDP is about to receive.
+
+use core::arch::asm;
+use core::ptr;
+
+use aya_ebpf::bindings::xdp_md;
+use lb_common::datapath::Frame;
+
+/// A frame in the driver's memory.
+///
+/// Its bounds are read from the program's argument at each use: a load of them costs what
+/// restoring them from the stack would, and the stack is short.
+pub struct XdpFrame {
+    xdp: *mut xdp_md,
+}
+
+impl XdpFrame {
+    /// The frame of the program's argument.
+    #[inline(always)]
+    pub fn new(xdp: *mut xdp_md) -> Self {
+        Self { xdp }
+    }
+
+    #[inline(always)]
+    fn start(&self) -> usize {
+        // SAFETY: the kernel passes a valid `xdp_md`; the load is rewritten to a pointer.
+        unsafe { (*self.xdp).data as usize }
+    }
+
+    #[inline(always)]
+    fn end(&self) -> usize {
+        // SAFETY: as above.
+        unsafe { (*self.xdp).data_end as usize }
+    }
+
+    /// Address of `N` bytes at `at`, checked in the form that the verifier follows.
+    #[inline(always)]
+    fn address<const N: usize>(&self, at: usize) -> Option<usize> {
+        let mut address = self.start();
+        // The sum is opaque to the compiler, so that it does not compute it a second time behind
+        // the comparison: the verifier knows only the very register that was compared ("invalid
+        // access to packet, off=12 size=1, R2(id=316,off=12,r=0)").
+        // SAFETY: one addition.
+        unsafe { asm!("{0} += {1}", inout(reg) address, in(reg) at, options(nomem, nostack)) };
+        if address + N > self.end() {
+            None
+        } else {
+            Some(address)
+        }
+    }
+}
+
+impl Frame for XdpFrame {
+    #[inline(always)]
+    fn length(&self) -> usize {
+        self.end() - self.start()
+    }
+
+    #[inline(always)]
+    fn bytes<const N: usize>(&self, at: usize) -> Option<&[u8; N]> {
+        let address = self.address::<N>(at)?;
+        // SAFETY: `N` bytes from there lie inside the frame; any bytes are valid.
+        Some(unsafe { &*ptr::with_exposed_provenance(address) })
+    }
+
+    #[inline(always)]
+    fn bytes_mut<const N: usize>(&mut self, at: usize) -> Option<&mut [u8; N]> {
+        let address = self.address::<N>(at)?;
+        // SAFETY: as above; the frame is borrowed exclusively and belongs to this CPU.
+        Some(unsafe { &mut *ptr::with_exposed_provenance_mut(address) })
+    }
+}
