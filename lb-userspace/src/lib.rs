@@ -1,4 +1,7 @@
 //! The controller: from the document to the kernel's maps, and everything a user sees.
 
 pub mod api;
+pub mod cli;
 pub mod document;
+pub mod exit;
+pub mod metrics;
