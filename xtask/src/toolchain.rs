@@ -13,8 +13,15 @@ use std::process::Command;
 pub(crate) const TOOLCHAIN_VARIABLE: &str = "LB_EBPF_TOOLCHAIN";
 
 /// Code generation flags of the object. Instruction set v3, because kernels 5.10 and 6.1 refuse
-/// v4; full debug information and `--btf`, because the maps are described by BTF.
-pub(crate) const BPF_FLAGS: [&str; 3] = ["-Ctarget-cpu=v3", "-Cdebuginfo=2", "-Clink-arg=--btf"];
+/// v4; unaligned access, which the verifier allows for packets and map values and without which
+/// every address is copied byte by byte; full debug information and `--btf`, because the maps are
+/// described by BTF.
+pub(crate) const BPF_FLAGS: [&str; 4] = [
+    "-Ctarget-cpu=v3",
+    "-Ctarget-feature=+allows-misaligned-mem-access",
+    "-Cdebuginfo=2",
+    "-Clink-arg=--btf",
+];
 
 /// The rustup toolchain that compiles the eBPF crate.
 pub(crate) fn name() -> String {
