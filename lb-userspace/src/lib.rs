@@ -2,7 +2,10 @@
 
 pub mod api;
 pub mod cli;
+pub mod compile;
 pub mod document;
 pub mod exit;
+pub mod ids;
 pub mod metrics;
+pub mod reconcile;
 pub mod tables;

@@ -35,7 +35,8 @@ pub(super) fn pick<E: Env>(
         .slot(slots.first().wrapping_add(step))
         .ok_or(Reason::NoBackend)?;
     let backend = env.backend(id).ok_or(Reason::NoBackend)?;
-    if backend.load().state == BackendState::UP {
+    // A range of slots that was given up may have been written anew by another service.
+    if backend.load().state == BackendState::UP && backend.load().service == service.id {
         Ok((id, backend))
     } else {
         Err(Reason::NoBackend)
