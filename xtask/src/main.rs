@@ -65,7 +65,7 @@ enum Task {
 
 fn main() -> ExitCode {
     match perform(&Arguments::parse().task) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
@@ -73,11 +73,11 @@ fn main() -> ExitCode {
     }
 }
 
-fn perform(task: &Task) -> Result<()> {
+fn perform(task: &Task) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
     match task {
-        Task::Setup => setup::ensure(&setup::BUILD_AND_RUN, Mode::Verbose),
-        Task::Build { release } => build::workspace(&workspace, Profile::optimised(*release)),
+        Task::Setup => setup::ensure(&setup::BUILD_AND_RUN, Mode::Verbose)?,
+        Task::Build { release } => build::workspace(&workspace, Profile::optimised(*release))?,
         Task::Run {
             duration,
             debug,
@@ -85,13 +85,14 @@ fn perform(task: &Task) -> Result<()> {
         } => {
             let programs = build::programs(&workspace, Profile::optimised(!debug))?;
             if daemon.is_empty() {
-                run::lab(&programs, duration.as_deref())
+                run::lab(&programs, duration.as_deref())?;
             } else {
-                run::daemon(&programs, daemon)
+                run::daemon(&programs, daemon)?;
             }
         }
-        Task::Test { filter } => test::run(&workspace, filter.as_deref()),
-        Task::Verify => verify::run(&workspace),
-        Task::Tidy => tidy::run(&workspace),
+        Task::Test { filter } => return test::run(&workspace, filter.as_deref()),
+        Task::Verify => verify::run(&workspace)?,
+        Task::Tidy => tidy::run(&workspace)?,
     }
+    Ok(ExitCode::SUCCESS)
 }
