@@ -95,7 +95,10 @@ impl Exit {
                 ClientError::Permission(_) => Self::Privilege,
                 ClientError::Invalid(_) => Self::InvalidDocument,
                 ClientError::Conflict(_) => Self::Conflict,
-                ClientError::NotFound(_) | ClientError::Refused { .. } => Self::Failed,
+                ClientError::NotFound(_)
+                | ClientError::TooLarge
+                | ClientError::Encode(_)
+                | ClientError::Refused { .. } => Self::Failed,
             });
         }
         let error = cause.downcast_ref::<io::Error>()?;
@@ -106,5 +109,74 @@ impl Exit {
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
+    use anyhow::{Context as _, anyhow};
+
+    use super::*;
+
+    #[test]
+    fn the_first_error_that_tells_decides() {
+        let denied = || io::Error::from(io::ErrorKind::PermissionDenied);
+        let missing = || io::Error::from(io::ErrorKind::NotFound);
+        let invalid = || Err::<(), _>(anyhow!("bad")).exit_with(Exit::InvalidDocument);
+        for (error, exit) in [
+            (anyhow!("something"), Exit::Failed),
+            (anyhow!(missing()), Exit::Failed),
+            (
+                anyhow!(denied()).context("cannot load the program"),
+                Exit::Privilege,
+            ),
+            (
+                invalid().context("lb.toml").expect_err("it is one"),
+                Exit::InvalidDocument,
+            ),
+            (
+                Err::<(), _>(denied())
+                    .exit_with(Exit::Conflict)
+                    .expect_err("it is one"),
+                Exit::Conflict,
+            ),
+            (
+                anyhow!(ClientError::Permission("/s".into())),
+                Exit::Privilege,
+            ),
+            (
+                anyhow!(ClientError::NotRunning("/s".into())),
+                Exit::Unreachable,
+            ),
+            (anyhow!(ClientError::TooLarge), Exit::Failed),
+        ] {
+            assert_eq!(Exit::of(&error), exit, "{error:?}");
+        }
+    }
+
+    #[test]
+    fn a_code_changes_nothing_of_what_is_printed() {
+        let error = || anyhow!("root").context("middle").context("top");
+        let coded = Err::<(), _>(error())
+            .exit_with(Exit::Usage)
+            .expect_err("it is one");
+        assert_eq!(format!("{coded:#}"), format!("{:#}", error()));
+    }
+
+    #[test]
+    fn the_help_lists_every_code() {
+        for exit in [
+            Exit::Done,
+            Exit::Failed,
+            Exit::Usage,
+            Exit::InvalidDocument,
+            Exit::Unreachable,
+            Exit::Conflict,
+            Exit::Privilege,
+        ] {
+            assert!(HELP.contains(&format!("\n  {}  ", exit as u8)), "{exit:?}");
+        }
     }
 }

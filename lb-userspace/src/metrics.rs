@@ -93,7 +93,6 @@ struct Family {
     /// Without unit and `_total`, which the encoder appends.
     name: &'static str,
     unit: Option<Unit>,
-    /// Without a full stop, which the encoder appends.
     help: &'static str,
     kind: Kind,
     samples: Vec<(Labels, u64)>,
@@ -182,15 +181,15 @@ fn of_services(stats: &Stats) -> Vec<Family> {
         [
             (
                 "lb_service_connections",
-                "Connections scheduled, gone backends included",
+                "Connections scheduled, gone backends included.",
             ),
             (
                 "lb_service_packets",
-                "Packets forwarded from (in) and to (out) clients",
+                "Packets forwarded from (in) and to (out) clients.",
             ),
             (
                 "lb_service",
-                "Bytes of whole frames forwarded from (in) and to (out) clients",
+                "Bytes of whole frames forwarded from (in) and to (out) clients.",
             ),
         ],
         &entries,
@@ -217,15 +216,15 @@ fn of_backends(stats: &Stats) -> Vec<Family> {
         [
             (
                 "lb_backend_connections",
-                "Connections scheduled to the backend",
+                "Connections scheduled to the backend.",
             ),
             (
                 "lb_backend_packets",
-                "Packets forwarded to (in) and from (out) the backend",
+                "Packets forwarded to (in) and from (out) the backend.",
             ),
             (
                 "lb_backend",
-                "Bytes of whole frames forwarded to (in) and from (out) the backend",
+                "Bytes of whole frames forwarded to (in) and from (out) the backend.",
             ),
         ],
         &traffic,
@@ -235,19 +234,19 @@ fn of_backends(stats: &Stats) -> Vec<Family> {
         "lb_backend_up",
         None,
         Kind::Gauge,
-        "Whether the backend gets new connections",
+        "Whether the backend gets new connections.",
     );
     let mut state_flags = family(
         "lb_backend_state",
         None,
         Kind::Gauge,
-        "1 for the state the backend is in, else 0",
+        "1 for the state the backend is in, else 0.",
     );
     let mut weights = family(
         "lb_backend_weight",
         None,
         Kind::Gauge,
-        "Share of new connections, as configured",
+        "Share of new connections, as configured.",
     );
     for (labels, backend) in entries {
         up.samples
@@ -279,13 +278,13 @@ fn of_firewall(stats: &Stats) -> [Family; 4] {
         "lb_rule_packets",
         None,
         Kind::Counter,
-        "Packets that the firewall rule decided",
+        "Packets that the firewall rule decided.",
     );
     let mut rule_bytes = family(
         "lb_rule",
         Some(Unit::Bytes),
         Kind::Counter,
-        "Bytes of whole frames that the firewall rule decided",
+        "Bytes of whole frames that the firewall rule decided.",
     );
     for rule in &stats.rules {
         let labels = vec![("rule", rule.name.clone()), ("action", rule.action.clone())];
@@ -296,13 +295,13 @@ fn of_firewall(stats: &Stats) -> [Family; 4] {
         "lb_packets",
         None,
         Kind::Counter,
-        "Packets seen, by why they left the program and what became of them",
+        "Packets seen, by why they left the program and what became of them.",
     );
     let mut bytes = family(
         "lb",
         Some(Unit::Bytes),
         Kind::Counter,
-        "Bytes of whole frames seen, by why they left the program and what became of them",
+        "Bytes of whole frames seen, by why they left the program and what became of them.",
     );
     for reason in &stats.reasons {
         let labels = vec![
@@ -320,31 +319,31 @@ fn of_daemon(daemon: &Status) -> [Family; 5] {
         "lb_build_info",
         None,
         Kind::Gauge,
-        "Always 1; versions are labels",
+        "Always 1; versions are labels.",
     );
     let labels = vec![
         ("version", daemon.version.clone()),
         ("kernel", daemon.kernel.clone()),
     ];
     build.samples.push((labels, 1));
-    let help = "When the daemon started, since the Unix epoch";
+    let help = "When the daemon started, since the Unix epoch.";
     let mut started = family("lb_start_time", Some(Unit::Seconds), Kind::Gauge, help);
     let seconds = u64::try_from(daemon.started.as_second()).unwrap_or_default();
     started.samples.push((Vec::new(), seconds));
-    let help = "Programs installed since the daemon started";
+    let help = "Programs installed since the daemon started.";
     let mut generations = family("lb_generations", None, Kind::Counter, help);
     generations.samples.push((Vec::new(), daemon.generation));
     let mut entries = family(
         "lb_table_entries",
         None,
         Kind::Gauge,
-        "Entries of the kernel table in use",
+        "Entries of the kernel table in use.",
     );
     let mut limits = family(
         "lb_table_limit",
         None,
         Kind::Gauge,
-        "Most entries that the kernel table holds",
+        "Most entries that the kernel table holds.",
     );
     for table in &daemon.usage {
         let labels = vec![("table", table.name.clone())];
@@ -353,3 +352,6 @@ fn of_daemon(daemon: &Status) -> [Family; 5] {
     }
     [build, started, generations, entries, limits]
 }
+
+#[cfg(test)]
+mod tests;

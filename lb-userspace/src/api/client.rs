@@ -7,11 +7,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::server::REQUEST_TIMEOUT;
+use super::server::{BODY_BYTES_MAX, REQUEST_TIMEOUT};
 use super::types::{Changed, DocumentText, Edit, Failure, FirewallList, Replace, Stats, Status};
 
 /// A little longer than the daemon takes at most, so that it is the daemon that says why.
@@ -55,6 +56,15 @@ pub enum ClientError {
         /// What went wrong.
         source: reqwest::Error,
     },
+    /// The request is more than the daemon takes.
+    #[error(
+        "this is larger than {} MiB, which is more than the daemon takes; is it a document?",
+        BODY_BYTES_MAX >> 20
+    )]
+    TooLarge,
+    /// The request cannot be written as JSON.
+    #[error("cannot write the request as JSON")]
+    Encode(#[source] serde_json::Error),
     /// The daemon refused: the document would not be valid.
     #[error("{0}")]
     Invalid(String),
@@ -154,9 +164,15 @@ impl Client {
         path: &str,
         body: &impl Serialize,
     ) -> Result<T, ClientError> {
-        let response = self
-            .send(self.request(Method::POST, path).json(body))
-            .await?;
+        let body = serde_json::to_vec(body).map_err(ClientError::Encode)?;
+        // The daemon would hang up in the middle of it, and its reason be lost.
+        if body.len() > BODY_BYTES_MAX {
+            return Err(ClientError::TooLarge);
+        }
+        let request = self
+            .request(Method::POST, path)
+            .header(CONTENT_TYPE, "application/json");
+        let response = self.send(request.body(body)).await?;
         response.json().await.map_err(|error| self.transport(error))
     }
 

@@ -82,15 +82,29 @@ pub async fn serve_on<C: Control>(
     served
 }
 
-/// Serves `/metrics` and `/healthz`, and nothing else, over TCP until `shutdown` ends.
+/// Listens on the metrics' address and serves `/metrics` and `/healthz`, and nothing else, over
+/// TCP until `shutdown` ends.
 pub async fn serve_metrics<C: Control>(
     address: SocketAddr,
     control: C,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
-    let listener = TcpListener::bind(address)
-        .await
-        .map_err(|source| ServeError::Metrics { address, source })?;
+    serve_metrics_on(bind_metrics(address).await?, control, shutdown).await
+}
+
+/// Listens on the metrics' address. Doing it ahead of [`serve_metrics_on`] tells early that the
+/// address is taken.
+pub async fn bind_metrics(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    let bound = TcpListener::bind(address).await;
+    bound.map_err(|source| ServeError::Metrics { address, source })
+}
+
+/// Serves `/metrics` and `/healthz` on a listener made before, until `shutdown` ends.
+pub async fn serve_metrics_on<C: Control>(
+    listener: TcpListener,
+    control: C,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), ServeError> {
     listen(listener, metrics_router(control), shutdown).await
 }
 
@@ -124,8 +138,8 @@ where
     }
 }
 
-/// The routes of the Unix socket.
-pub(super) fn router<C: Control>(control: C, timeout: Duration) -> Router {
+/// The routes of the Unix socket; a request that takes longer than `timeout` is answered by 504.
+pub fn router<C: Control>(control: C, timeout: Duration) -> Router {
     Router::new()
         .route(
             "/v1/status",
@@ -157,7 +171,7 @@ pub(super) fn router<C: Control>(control: C, timeout: Duration) -> Router {
 }
 
 /// The routes of the TCP port: what a scraper and a load balancer's probe need, no more.
-pub(super) fn metrics_router<C: Control>(control: C) -> Router {
+fn metrics_router<C: Control>(control: C) -> Router {
     Router::new()
         .route("/metrics", get(scrape::<C>))
         .route("/healthz", get(health::<C>))

@@ -5,10 +5,10 @@
 //! the business of `server`.
 
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, ErrorKind, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use tokio::net::{UnixListener, UnixStream};
@@ -81,16 +81,7 @@ impl Socket {
     /// Call it within a tokio runtime, before the kernel is touched: it is how a second daemon
     /// learns that it is one too many.
     pub async fn bind(path: &Path) -> Result<Self, SocketError> {
-        if let Some(directory) = path
-            .parent()
-            .filter(|parent| !parent.as_os_str().is_empty())
-        {
-            DirBuilder::new()
-                .recursive(true)
-                .mode(DIRECTORY_MODE)
-                .create(directory)
-                .map_err(failed("make the directory", directory))?;
-        }
+        make_directory(path)?;
         let lock = lock(path)?;
         refuse_running(path).await?;
         // Made under another name and moved over the leftover: at no moment can a client find no
@@ -117,6 +108,23 @@ impl Drop for Guard {
             drop(fs::remove_file(&self.path));
         }
     }
+}
+
+/// Makes the socket's directory, unless it is there; then its mode is its owner's business.
+fn make_directory(socket: &Path) -> Result<(), SocketError> {
+    let Some(directory) = socket
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+    else {
+        return Ok(());
+    };
+    if directory.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(directory)
+        // Whatever the umask is: clients that are not root must reach the socket.
+        .and_then(|()| fs::set_permissions(directory, Permissions::from_mode(DIRECTORY_MODE)))
+        .map_err(failed("make the directory", directory))
 }
 
 /// Takes the lock that every daemon of this socket takes, and writes our process id into it.

@@ -27,6 +27,9 @@ pub mod trace;
 mod units;
 mod verify;
 
+#[cfg(test)]
+mod tests;
+
 use output::Output;
 
 const EXAMPLES: &str = "\

@@ -41,7 +41,7 @@ impl Table {
         }
         table.load_style(NOTHING);
         if output.terminal {
-            table.style_mut().header_separator = LineStyle::none().fill('─').junction('─');
+            table.style_mut().header_separator = LineStyle::none().fill('─');
         }
         let header = header
             .into_iter()
@@ -70,9 +70,10 @@ impl Table {
 
     /// The whole table; every line ends with a newline. The header alone if there are no rows.
     pub(super) fn render(mut self) -> String {
-        // Columns are two blanks apart, and the first begins at the margin.
-        for column in self.inner.column_iter_mut() {
-            column.set_padding((0, 2));
+        // Columns are two blanks apart, from margin to margin.
+        let last = self.alignment.len().saturating_sub(1);
+        for (index, column) in self.inner.column_iter_mut().enumerate() {
+            column.set_padding((0, if index == last { 0 } else { 2 }));
         }
         let mut text = String::new();
         for line in self.inner.lines() {
@@ -88,9 +89,13 @@ impl Table {
     }
 }
 
-/// A cell of plain text.
+/// A cell of plain text. Some of it is said by backends: what could move the cursor is replaced.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "callers have numbers, strings and references"
+)]
 pub(super) fn cell(text: impl ToString) -> Cell {
-    Cell::new(text)
+    Cell::new(text.to_string().replace(char::is_control, "\u{fffd}"))
 }
 
 /// A cell that names a state in its colour. Without colours the name alone tells.
@@ -105,7 +110,7 @@ pub(super) fn state_cell(state: BackendState) -> Cell {
 
 /// A cell for a firewall's action.
 pub(super) fn action_cell(action: &str) -> Cell {
-    let cell = Cell::new(action);
+    let cell = cell(action);
     if action == "drop" {
         cell.fg(Color::Red)
     } else {

@@ -135,3 +135,105 @@ fn whole(value: f64) -> u64 {
     let rounded = value.round() as u64;
     rounded
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn sizes_have_one_decimal_and_never_a_thousand_of_a_unit() {
+        for (number, text) in [
+            (0, "0 B"),
+            (1_023, "1023 B"),
+            (1_024, "1.0 KiB"),
+            (1_587, "1.5 KiB"),
+            (1_048_524, "1023.9 KiB"),
+            (1_048_525, "1.0 MiB"),
+            (u64::MAX, "16.0 EiB"),
+        ] {
+            assert_eq!(bytes(number), text);
+        }
+    }
+
+    #[test]
+    fn rates_are_decimal() {
+        for (number, text) in [
+            (0.0, "0/s"),
+            (0.25, "0.2/s"),
+            (9.5, "9.5/s"),
+            (10.4, "10/s"),
+            (999.4, "999/s"),
+            (1_500.0, "1.5 k/s"),
+            (999_960.0, "1.0 M/s"),
+            (f64::NAN, "0/s"),
+            (-5.0, "0/s"),
+        ] {
+            assert_eq!(rate(number), text);
+        }
+        assert_eq!(bits_rate(0.0), "0 bit/s");
+        assert_eq!(bits_rate(125_000_000.0), "1.0 Gbit/s");
+        assert_eq!(bits_rate(f64::INFINITY), "18446744.1 Tbit/s");
+    }
+
+    #[test]
+    fn counts_have_their_thousands_apart() {
+        for (number, text) in [
+            (0, "0"),
+            (999, "999"),
+            (1_000, "1,000"),
+            (12_345_678, "12,345,678"),
+        ] {
+            assert_eq!(count(number), text);
+        }
+    }
+
+    #[test]
+    fn spans_show_two_units_at_most() {
+        for (seconds, text) in [
+            (0, "0s"),
+            (59, "59s"),
+            (60, "1m"),
+            (3_725, "1h 2m"),
+            (3_605, "1h"),
+            (90_061, "1d 1h"),
+        ] {
+            assert_eq!(span(Duration::from_secs(seconds)), text);
+        }
+    }
+
+    #[test]
+    fn durations_are_read_with_their_units_only() {
+        for (text, ms) in [
+            ("500ms", 500),
+            ("30s", 30_000),
+            ("10m", 600_000),
+            ("1h30m", 5_400_000),
+            ("1d 2h", 93_600_000),
+            ("2w", 1_209_600_000),
+        ] {
+            assert_eq!(parse_span(text), Ok(Duration::from_millis(ms)), "{text}");
+        }
+        for text in [
+            "",
+            "10",
+            "m",
+            "1x",
+            "-1s",
+            "0s",
+            "1.5h",
+            "99999999999999999999s",
+            "s10",
+        ] {
+            let error = parse_span(text).expect_err(text);
+            assert!(
+                error.ends_with("write it like 30s, 10m, 1h30m or 2d"),
+                "{error}"
+            );
+        }
+        let most = format!("{}ms", u64::MAX);
+        assert_eq!(parse_span(&most), Ok(Duration::from_millis(u64::MAX)));
+        assert!(parse_span(&format!("{}w", u64::MAX)).is_err());
+    }
+}
