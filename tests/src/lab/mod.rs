@@ -11,6 +11,7 @@
 //! side by side; dropping one removes all of it, also on a panic, and a killed lab is swept by the
 //! next. The lab knows nothing of packets and asserts nothing: tests do.
 
+pub mod attack;
 mod backend;
 mod bpffs;
 pub mod client;
