@@ -3,3 +3,4 @@
 pub mod api;
 pub mod document;
 pub mod health;
+pub mod route;

@@ -138,6 +138,21 @@ async fn certificate_of_an_unknown_issuer_is_not() {
 }
 
 #[tokio::test]
+async fn system_does_not_trust_what_a_test_made() {
+    let (server, _) = serve(&Identity::new(|_| ())).await;
+    let check = https_check(Some(NAME), true);
+    let answer = first_report(server.address, check, Trust::system()).await;
+    assert!(!answer.healthy);
+    // The second where this machine has no roots at all.
+    let known = [
+        "its issuer is not trusted",
+        "install ca-certificates and restart lb",
+    ];
+    let told = known.iter().any(|end| answer.detail.ends_with(end));
+    assert!(told, "{}", answer.detail);
+}
+
+#[tokio::test]
 async fn expired_certificate_is_not() {
     let identity = Identity::new(|params| {
         params.not_before = rcgen::date_time_ymd(2001, 1, 1);
