@@ -314,10 +314,18 @@ tables!(
 /// The row of the longest prefix that covers the address.
 #[inline(always)]
 fn row<A>(trie: &LpmTrie<A, u32>, bits: u32, address: A) -> Option<u32> {
-    /// The key itself is packed, but the verifier wants the stack accessed aligned.
-    #[repr(align(8))]
-    struct Aligned<A>(Key<A>);
+    /// The key is packed behind a length of four bytes, but the verifier wants the stack accessed
+    /// aligned ("misaligned stack access off 0+0+-108 size 8"): this puts the address on a
+    /// multiple of eight.
+    #[repr(C, align(8))]
+    struct Aligned<A> {
+        padding: u32,
+        key: Key<A>,
+    }
 
-    let key = Aligned(Key::new(bits, address));
-    trie.get(&key.0).copied()
+    let aligned = Aligned {
+        padding: 0,
+        key: Key::new(bits, address),
+    };
+    trie.get(&aligned.key).copied()
 }

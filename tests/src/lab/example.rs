@@ -52,9 +52,10 @@ pub fn document(backends: u8) -> String {
         let _ = write!(
             text,
             "\n[[service]]\nname = \"{name}\"\nvip = \"{vip}\"\nscheduler = \"round-robin\"\n\
-             forward = \"full-nat\"\ncheck = {{ kind = \"http\", path = \"/healthz\", \
+             forward = \"full-nat\"\ncheck = {{ kind = \"http\", path = \"/healthz\", port = {}, \
              interval = \"{}ms\", timeout = \"{}ms\", rise = {RISE}, fall = {FALL} }}\n\
              backend = [\n{members}]\n",
+            Plan::HTTP_PORT,
             INTERVAL.as_millis(),
             TIMEOUT.as_millis()
         );
