@@ -11,14 +11,14 @@ use lb_common::wire::ipv6::{self, Chain};
 ///
 /// Its bounds are read from the program's argument at each use: a load of them costs what
 /// restoring them from the stack would, and the stack is short.
-pub struct XdpFrame {
+pub(crate) struct XdpFrame {
     xdp: *mut xdp_md,
 }
 
 impl XdpFrame {
     /// The frame of the program's argument.
     #[inline(always)]
-    pub fn new(xdp: *mut xdp_md) -> Self {
+    pub(crate) fn new(xdp: *mut xdp_md) -> Self {
         Self { xdp }
     }
 
