@@ -200,6 +200,7 @@ impl Controller {
     ) -> BackendStats {
         let (id, _) = self.ids.backend(&service.name, backend.address);
         let (state, detail) = self.backend_state(service, backend);
+        let detail = self.hops.trouble(backend.address.ip()).unwrap_or(detail);
         BackendStats {
             address: backend.address,
             weight: backend.weight,
