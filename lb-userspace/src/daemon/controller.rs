@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::error::DaemonError;
 use super::handle::Request;
@@ -74,6 +74,7 @@ impl Controller {
         controller.ids = ids;
         controller.watch_health(&document);
         controller.first_reports(&document, reports).await;
+        controller.first_hops(&document).await;
         controller.install(&document, &controller.ids.clone(), &fresh)?;
         controller.save_state();
         for attachment in controller.dataplane.attachments() {
@@ -111,6 +112,18 @@ impl Controller {
                 return;
             };
             self.note(report);
+        }
+    }
+
+    /// Waits until each next hop is known, so that the first connections find all backends; no
+    /// longer than a neighbour takes to answer.
+    async fn first_hops(&mut self, document: &Document) {
+        const PATIENCE: Duration = Duration::from_secs(1);
+        let deadline = Instant::now() + PATIENCE;
+        self.hops.refresh(&self.routes, document).await;
+        while self.hops.any_unresolved() && Instant::now() < deadline {
+            sleep(PATIENCE / 20).await;
+            self.hops.refresh(&self.routes, document).await;
         }
     }
 
