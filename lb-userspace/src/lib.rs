@@ -13,3 +13,4 @@ pub mod metrics;
 pub mod reconcile;
 pub mod route;
 pub mod tables;
+pub mod trace;
