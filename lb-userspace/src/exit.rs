@@ -9,6 +9,7 @@ use std::{fmt, io};
 use crate::api::client::ClientError;
 use crate::daemon::DaemonError;
 use crate::dataplane::DataplaneError;
+use crate::trace::TraceError;
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,6 +110,12 @@ impl Exit {
                 DaemonError::Dataplane(DataplaneError::Privilege) => Some(Self::Privilege),
                 _ => None,
             };
+        }
+        if let Some(TraceError::Document(_) | TraceError::Compile(_)) = cause.downcast_ref() {
+            return Some(Self::InvalidDocument);
+        }
+        if let Some(TraceError::Dataplane(DataplaneError::Privilege)) = cause.downcast_ref() {
+            return Some(Self::Privilege);
         }
         if let Some(DataplaneError::Privilege) = cause.downcast_ref() {
             return Some(Self::Privilege);

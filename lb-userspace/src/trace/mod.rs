@@ -65,6 +65,13 @@ pub async fn run(
             eprintln!("warning: the capture holds only the beginning of packet {index}");
         }
         let (traced, frame) = replay.packet(index, &packet.bytes)?;
+        if traced.verdict == "aborted" {
+            eprintln!(
+                "warning: packet {index} is too long for the kernel to run the program on ({} \
+                 bytes); capture with segmentation offload off (`ethtool -K DEV gro off tso off`)",
+                traced.length_in
+            );
+        }
         if let Some(sink) = &mut sink {
             sink.write(packet.timestamp, frame)?;
         }
