@@ -1,0 +1,274 @@
+//! Bad input: each kind has a message of its own that says what to do, and changes nothing.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::Output;
+
+use lb_tests::lab::client::http_get;
+use lb_tests::lab::{Daemon, Lab, Plan};
+
+use crate::scene::{BOUND, Service, document, lb, skips, vip};
+
+/// A document that is wrong in one way, and what the message must name.
+fn bad_documents() -> Vec<(String, &'static str)> {
+    let good = document(&[Service::web()], "");
+    let with = |from: &str, to: &str| {
+        assert!(good.contains(from), "{from}");
+        good.replacen(from, to, 1)
+    };
+    let many = |count: u32| {
+        let mut text = "interfaces = [\"eth0\"]\n".to_owned();
+        for index in 0..count {
+            let [_, _, high, low] = index.to_be_bytes();
+            let _ = write!(
+                text,
+                "[[service]]\nname = \"s{index}\"\nvip = \"192.0.{high}.{low}:80/tcp\"\n\
+                 backend = [{{ address = \"10.0.0.1:80\" }}]\n"
+            );
+        }
+        text
+    };
+    let backends = (0..4097_u32).fold(String::new(), |list, index| {
+        let [_, _, high, low] = (index + 1).to_be_bytes();
+        list + &format!("{{ address = \"10.1.{high}.{low}:80\" }},")
+    });
+    let crowd = format!(
+        "interfaces = [\"eth0\"]\n[[service]]\nname = \"s\"\nvip = \"192.0.2.1:80/tcp\"\nbackend = [{backends}]\n"
+    );
+    vec![
+        (with("backend = [", "bakend = ["), "did you mean"),
+        (document(&[Service::web(), Service::web()], ""), "web"),
+        (with("10.77.0.11:8080", "10.77.0.300:8080"), "10.77.0.300"),
+        (
+            document(
+                &[
+                    Service::web(),
+                    Service {
+                        name: "other",
+                        ..Service::web()
+                    },
+                ],
+                "",
+            ),
+            "10.77.0.100:80/tcp",
+        ),
+        (
+            document(
+                &[Service {
+                    backends: Vec::new(),
+                    ..Service::web()
+                }],
+                "",
+            ),
+            "backend",
+        ),
+        (
+            with("10.77.0.11:8080\"", "10.77.0.11:0\"")
+                .replace("/tcp\"\n", "/tcp\"\ncheck = { kind = \"https\" }\n"),
+            "port",
+        ),
+        (many(1025), "1024"),
+        (crowd, "4096"),
+    ]
+}
+
+fn code(output: &Output) -> Option<i32> {
+    output.status.code()
+}
+
+fn errors(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// The service works and the document is what it was.
+fn assert_unharmed(lab: &Lab, daemon: &Daemon, revision: &str) {
+    let ask = || http_get(vip(false, 80), "/", BOUND).is_ok();
+    assert!(lab.client().enter(ask).unwrap());
+    assert_eq!(daemon.status().unwrap().revision, revision);
+}
+
+#[test]
+fn bad_documents_are_refused_and_the_running_one_stays() {
+    if skips() {
+        return;
+    }
+    let lab = Lab::builder().build().unwrap();
+    let daemon = lab
+        .start_daemon(&lb(), &document(&[Service::web()], ""))
+        .unwrap();
+    let revision = daemon.status().unwrap().revision;
+    let file = lab.footprint().directory().join("bad.toml");
+    let path = file.to_string_lossy().into_owned();
+    for (text, expected) in bad_documents() {
+        std::fs::write(&file, text).unwrap();
+        for command in ["check", "apply"] {
+            let output = daemon.lb_output(&[command, &path]).unwrap();
+            let errors = errors(&output);
+            assert_eq!(code(&output), Some(3), "{command}: {errors}");
+            assert!(
+                errors.contains(expected),
+                "{command}: {expected} not in {errors}"
+            );
+        }
+        assert_unharmed(&lab, &daemon, &revision);
+    }
+    std::fs::write(
+        &file,
+        document(&[Service::web()], "").replace("eth0", "nosuch0"),
+    )
+    .unwrap();
+    let output = daemon.lb_output(&["apply", &path]).unwrap();
+    assert_eq!(code(&output), Some(1));
+    assert!(
+        errors(&output).contains("there is no interface nosuch0"),
+        "{}",
+        errors(&output)
+    );
+    assert_unharmed(&lab, &daemon, &revision);
+}
+
+#[test]
+fn edits_that_cannot_be_made_say_why() {
+    if skips() {
+        return;
+    }
+    let lab = Lab::builder().build().unwrap();
+    let daemon = lab
+        .start_daemon(&lb(), &document(&[Service::web()], ""))
+        .unwrap();
+    let revision = daemon.status().unwrap().revision;
+    let first = "10.77.0.11:8080";
+    for (words, expected) in [
+        (vec!["backend", "add", "web", first], "already"),
+        (
+            vec!["backend", "drain", "nope", first],
+            "there is no service `nope`",
+        ),
+        (
+            vec!["backend", "remove", "web", "10.77.0.99:8080"],
+            "has no backend",
+        ),
+        (vec!["firewall", "unblock", "10.0.0.0/8"], "10.0.0.0/8"),
+        (
+            vec!["service", "remove", "nope"],
+            "there is no service `nope`",
+        ),
+    ] {
+        let output = daemon.lb_output(&words).unwrap();
+        assert!(
+            !output.status.success() && errors(&output).contains(expected),
+            "{output:?}"
+        );
+        assert_unharmed(&lab, &daemon, &revision);
+    }
+    let path = daemon.document().to_string_lossy().into_owned();
+    let stale = daemon
+        .lb_output(&["apply", "--base", "0123456789abcdef", &path])
+        .unwrap();
+    assert_eq!(code(&stale), Some(5), "{}", errors(&stale));
+    let mut text = std::fs::read_to_string(daemon.document()).unwrap();
+    text += "# a note by hand\n";
+    std::fs::write(daemon.document(), &text).unwrap();
+    let output = daemon
+        .lb_output(&["backend", "drain", "web", first])
+        .unwrap();
+    assert_eq!(code(&output), Some(5), "{}", errors(&output));
+    assert!(
+        errors(&output).contains("changed by hand"),
+        "{}",
+        errors(&output)
+    );
+    assert_eq!(
+        std::fs::read_to_string(daemon.document()).unwrap(),
+        text,
+        "nothing is lost"
+    );
+}
+
+/// `lb run` in the balancer's namespace, expected to end by itself.
+fn run(lab: &Lab, text: &str, runtime: &Path, pins: &Path, user: Option<u32>) -> Output {
+    let config = lab.footprint().directory().join("other.toml");
+    std::fs::write(&config, text).unwrap();
+    let mut command = lab.balancer().command(if user.is_some() {
+        Path::new("setpriv").to_owned()
+    } else {
+        lb()
+    });
+    if let Some(user) = user {
+        let user = user.to_string();
+        command
+            .args(["--reuid", &user, "--regid", &user, "--clear-groups"])
+            .arg(lb());
+    }
+    command.arg("run").arg("--config").arg(&config);
+    command
+        .arg("--runtime-dir")
+        .arg(runtime)
+        .arg("--pin-dir")
+        .arg(pins);
+    command.output().unwrap()
+}
+
+#[test]
+fn a_daemon_that_cannot_start_says_why() {
+    if skips() {
+        return;
+    }
+    let lab = Lab::builder().build().unwrap();
+    let good = document(&[Service::web()], "");
+    let directory = lab.footprint().directory();
+    let (runtime, pins) = (directory.join("other"), lab.footprint().pins());
+    let missing = run(
+        &lab,
+        &good.replace("eth0", "nosuch0"),
+        &runtime,
+        &pins,
+        None,
+    );
+    assert!(
+        errors(&missing).contains("there is no interface nosuch0"),
+        "{}",
+        errors(&missing)
+    );
+    assert_eq!(code(&missing), Some(1));
+    let elsewhere = run(&lab, &good, &runtime, &directory.join("pins"), None);
+    assert!(
+        errors(&elsewhere).contains("mount -t bpf"),
+        "{}",
+        errors(&elsewhere)
+    );
+    let invalid = run(&lab, "interfaces = 3\n", &runtime, &pins, None);
+    assert_eq!(code(&invalid), Some(3), "{}", errors(&invalid));
+    let daemon = lab.start_daemon(&lb(), &good).unwrap();
+    let revision = daemon.status().unwrap().revision;
+    let own = daemon.socket().parent().unwrap().to_owned();
+    let second = run(&lab, &good, &own, &pins, None);
+    assert!(
+        errors(&second).contains("already running"),
+        "{}",
+        errors(&second)
+    );
+    let other_pins = pins.with_file_name(format!("{}-other", lab.footprint().name()));
+    let occupied = run(&lab, &good, &runtime, &other_pins, None);
+    assert!(
+        errors(&occupied).contains("another XDP program"),
+        "{}",
+        errors(&occupied)
+    );
+    assert_eq!(code(&occupied), Some(1));
+    assert_unharmed(&lab, &daemon, &revision);
+    let socket = daemon.socket().to_string_lossy().into_owned();
+    daemon.stop().unwrap();
+    let mut command = lab.balancer().command(lb());
+    let gone = command
+        .args(["--socket", &socket, "status"])
+        .output()
+        .unwrap();
+    assert_eq!(code(&gone), Some(4));
+    assert!(
+        errors(&gone).contains("lb run --config"),
+        "{}",
+        errors(&gone)
+    );
+    assert_eq!(Plan::INTERFACE, "eth0");
+}
