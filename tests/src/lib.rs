@@ -1,1 +1,7 @@
 //! The lab of network namespaces and what the test rings share.
+
+pub mod case;
+pub mod kernel;
+pub mod packet;
+pub mod ring;
+pub mod world;
