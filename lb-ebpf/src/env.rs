@@ -17,12 +17,12 @@ use lb_common::datapath::{Cell, Env, Stage, Tables};
 use crate::maps;
 
 /// The kernel as the engine's environment.
-pub struct Kernel {
+pub(crate) struct Kernel {
     xdp: *mut xdp_md,
 }
 
 /// A map value in place.
-pub struct Value<V>(*mut V);
+pub(crate) struct Value<V>(*mut V);
 
 impl<V> Clone for Value<V> {
     #[inline(always)]
@@ -66,13 +66,13 @@ macro_rules! setting {
 impl Kernel {
     /// The environment of one run.
     #[inline(always)]
-    pub fn new(xdp: *mut xdp_md) -> Self {
+    pub(crate) fn new(xdp: *mut xdp_md) -> Self {
         Self { xdp }
     }
 
     /// Whether a feature of observation is on.
     #[inline(always)]
-    pub fn traces(&self, feature: Features) -> bool {
+    pub(crate) fn traces(&self, feature: Features) -> bool {
         self.features().has(feature)
     }
 }
@@ -142,20 +142,16 @@ impl Env for Kernel {
 
     #[inline(always)]
     fn port_row(&self, table: PortTable, index: u16) -> u32 {
-        let Some(rows) = maps::PORT_ROWS.get_ptr(table as u32) else {
-            return 0;
-        };
-        // SAFETY: the table has 65,536 entries, one for each value of the index.
-        u32::from(unsafe { *rows.cast::<u16>().add(usize::from(index)) })
+        let rows = maps::PORT_ROWS.get(table as u32);
+        rows.map_or(0, |rows| u32::from(rows[usize::from(index)]))
     }
 
     #[inline(always)]
     fn row_word(&self, row: u32, word: u32) -> u64 {
-        let Some(row) = maps::ROW_TABLE.get_ptr(row) else {
-            return 0;
-        };
-        // SAFETY: the engine asks for words below `ROW_WORDS` only, by a loop of that bound.
-        unsafe { *row.cast::<u64>().add(word as usize) }
+        let row = maps::ROW_TABLE.get(row);
+        row.and_then(|row| row.words.get(word as usize))
+            .copied()
+            .unwrap_or(0)
     }
 
     #[inline(always)]
@@ -186,10 +182,10 @@ impl Env for Kernel {
     #[inline(always)]
     fn count_egress(&mut self, service: u32, backend: u32, bytes: u64) {
         maps::count(&maps::SERVICE_TRAFFIC, service, |traffic| {
-            traffic.egress.add(bytes)
+            traffic.egress.add(bytes);
         });
         maps::count(&maps::BACKEND_TRAFFIC, backend, |traffic| {
-            traffic.egress.add(bytes)
+            traffic.egress.add(bytes);
         });
     }
 }
@@ -314,10 +310,18 @@ tables!(
 /// The row of the longest prefix that covers the address.
 #[inline(always)]
 fn row<A>(trie: &LpmTrie<A, u32>, bits: u32, address: A) -> Option<u32> {
-    /// The key itself is packed, but the verifier wants the stack accessed aligned.
-    #[repr(align(8))]
-    struct Aligned<A>(Key<A>);
+    /// The key is packed behind a length of four bytes, but the verifier wants the stack accessed
+    /// aligned ("misaligned stack access off 0+0+-108 size 8"): this puts the address on a
+    /// multiple of eight.
+    #[repr(C, align(8))]
+    struct Aligned<A> {
+        padding: u32,
+        key: Key<A>,
+    }
 
-    let key = Aligned(Key::new(bits, address));
-    trie.get(&key.0).copied()
+    let aligned = Aligned {
+        padding: 0,
+        key: Key::new(bits, address),
+    };
+    trie.get(&aligned.key).copied()
 }

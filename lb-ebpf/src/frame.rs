@@ -5,19 +5,20 @@ use core::ptr;
 
 use aya_ebpf::bindings::xdp_md;
 use lb_common::datapath::Frame;
+use lb_common::wire::ipv6::{self, Chain};
 
 /// A frame in the driver's memory.
 ///
 /// Its bounds are read from the program's argument at each use: a load of them costs what
 /// restoring them from the stack would, and the stack is short.
-pub struct XdpFrame {
+pub(crate) struct XdpFrame {
     xdp: *mut xdp_md,
 }
 
 impl XdpFrame {
     /// The frame of the program's argument.
     #[inline(always)]
-    pub fn new(xdp: *mut xdp_md) -> Self {
+    pub(crate) fn new(xdp: *mut xdp_md) -> Self {
         Self { xdp }
     }
 
@@ -69,4 +70,24 @@ impl Frame for XdpFrame {
         // SAFETY: as above; the frame is borrowed exclusively and belongs to this CPU.
         Some(unsafe { &mut *ptr::with_exposed_provenance_mut(address) })
     }
+
+    #[inline(always)]
+    fn walk_extensions(&self, first: u8, at: usize) -> Chain {
+        Chain::from_word(walk_extensions(self.xdp, u64::from(first), at as u64))
+    }
+}
+
+/// The walk over IPv6 extension headers as a global function, which the verifier judges once and
+/// for any arguments (kernel 5.6); hence the bound on the offset, and 64-bit arguments only.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn walk_extensions(xdp: *mut xdp_md, first: u64, at: u64) -> u64 {
+    /// Ethernet, two tags and the IPv6 header are 62 bytes.
+    const OFFSET_MASK: u64 = 0x7f;
+    ipv6::walk(
+        &XdpFrame::new(xdp),
+        first as u8,
+        (at & OFFSET_MASK) as usize,
+    )
+    .word()
 }

@@ -24,8 +24,9 @@ use crate::env::Kernel;
 use crate::frame::XdpFrame;
 
 /// The program attached to every interface.
+#[expect(clippy::needless_pass_by_value, reason = "the macro calls it so")]
 #[xdp]
-pub fn lb(xdp: XdpContext) -> u32 {
+fn lb(xdp: XdpContext) -> u32 {
     let mut frame = XdpFrame::new(xdp.ctx);
     let mut kernel = Kernel::new(xdp.ctx);
     let outcome = datapath::ingress(&mut frame, &mut kernel);
@@ -60,9 +61,9 @@ fn log(xdp: &XdpContext, outcome: &Outcome) {
         xdp,
         "{}: rule {} service {} backend {} new {}",
         outcome.reason.name(),
-        notes.rule as i32,
-        notes.service as i32,
-        notes.backend as i32,
+        notes.rule.cast_signed(),
+        notes.service.cast_signed(),
+        notes.backend.cast_signed(),
         u32::from(notes.new_flow)
     );
 }

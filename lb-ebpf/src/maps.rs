@@ -10,7 +10,7 @@ use lb_common::abi::{
 
 /// Frozen settings.
 #[unsafe(no_mangle)]
-pub static SETTINGS: Settings = Settings {
+pub(crate) static SETTINGS: Settings = Settings {
     features: lb_common::abi::Features(0),
     nat_port_first: 0,
     nat_port_count: 0,
@@ -25,69 +25,76 @@ pub static SETTINGS: Settings = Settings {
 const SERVICE_KEYS: u32 = SERVICES * 2;
 
 #[map]
-pub static SERVICES_V4: HashMap<ServiceKey<V4>, Service> =
+pub(crate) static SERVICES_V4: HashMap<ServiceKey<V4>, Service> =
     HashMap::with_max_entries(SERVICE_KEYS, 0);
 #[map]
-pub static SERVICES_V6: HashMap<ServiceKey<V6>, Service> =
+pub(crate) static SERVICES_V6: HashMap<ServiceKey<V6>, Service> =
     HashMap::with_max_entries(SERVICE_KEYS, 0);
 #[map]
-pub static SLOT_BACKENDS: Array<u32> = Array::with_max_entries(SLOTS, 0);
+pub(crate) static SLOT_BACKENDS: Array<u32> = Array::with_max_entries(SLOTS, 0);
 #[map]
-pub static BACKEND_TABLE: Array<Backend> = Array::with_max_entries(BACKENDS, 0);
+pub(crate) static BACKEND_TABLE: Array<Backend> = Array::with_max_entries(BACKENDS, 0);
 /// One cursor to a cache line, so that services do not slow each other.
 #[map]
-pub static CURSORS: Array<[u64; 8]> = Array::with_max_entries(SERVICES, 0);
+pub(crate) static CURSORS: Array<[u64; 8]> = Array::with_max_entries(SERVICES, 0);
 
 // The flow tables: size set at load.
 #[map]
-pub static FLOWS_V4: LruHashMap<FlowKey<V4>, Flow> = LruHashMap::with_max_entries(1, 0);
+pub(crate) static FLOWS_V4: LruHashMap<FlowKey<V4>, Flow> = LruHashMap::with_max_entries(1, 0);
 #[map]
-pub static FLOWS_V6: LruHashMap<FlowKey<V6>, Flow> = LruHashMap::with_max_entries(1, 0);
+pub(crate) static FLOWS_V6: LruHashMap<FlowKey<V6>, Flow> = LruHashMap::with_max_entries(1, 0);
 #[map]
-pub static REVERSE_V4: LruHashMap<FlowKey<V4>, Reverse<V4>> = LruHashMap::with_max_entries(1, 0);
+pub(crate) static REVERSE_V4: LruHashMap<FlowKey<V4>, Reverse<V4>> =
+    LruHashMap::with_max_entries(1, 0);
 #[map]
-pub static REVERSE_V6: LruHashMap<FlowKey<V6>, Reverse<V6>> = LruHashMap::with_max_entries(1, 0);
+pub(crate) static REVERSE_V6: LruHashMap<FlowKey<V6>, Reverse<V6>> =
+    LruHashMap::with_max_entries(1, 0);
 #[map]
-pub static PENDING_V4: LruHashMap<FlowKey<V4>, Flow> = LruHashMap::with_max_entries(PENDING, 0);
-#[map]
-pub static PENDING_V6: LruHashMap<FlowKey<V6>, Flow> = LruHashMap::with_max_entries(PENDING, 0);
-#[map]
-pub static PENDING_REVERSE_V4: LruHashMap<FlowKey<V4>, Reverse<V4>> =
+pub(crate) static PENDING_V4: LruHashMap<FlowKey<V4>, Flow> =
     LruHashMap::with_max_entries(PENDING, 0);
 #[map]
-pub static PENDING_REVERSE_V6: LruHashMap<FlowKey<V6>, Reverse<V6>> =
+pub(crate) static PENDING_V6: LruHashMap<FlowKey<V6>, Flow> =
+    LruHashMap::with_max_entries(PENDING, 0);
+#[map]
+pub(crate) static PENDING_REVERSE_V4: LruHashMap<FlowKey<V4>, Reverse<V4>> =
+    LruHashMap::with_max_entries(PENDING, 0);
+#[map]
+pub(crate) static PENDING_REVERSE_V6: LruHashMap<FlowKey<V6>, Reverse<V6>> =
     LruHashMap::with_max_entries(PENDING, 0);
 
 // The firewall: sizes set at load.
 #[map]
-pub static SOURCES_V4: LpmTrie<V4, u32> = LpmTrie::with_max_entries(1, 0);
+pub(crate) static SOURCES_V4: LpmTrie<V4, u32> = LpmTrie::with_max_entries(1, 0);
 #[map]
-pub static SOURCES_V6: LpmTrie<V6, u32> = LpmTrie::with_max_entries(1, 0);
+pub(crate) static SOURCES_V6: LpmTrie<V6, u32> = LpmTrie::with_max_entries(1, 0);
 #[map]
-pub static DESTINATIONS_V4: LpmTrie<V4, u32> = LpmTrie::with_max_entries(1, 0);
+pub(crate) static DESTINATIONS_V4: LpmTrie<V4, u32> = LpmTrie::with_max_entries(1, 0);
 #[map]
-pub static DESTINATIONS_V6: LpmTrie<V6, u32> = LpmTrie::with_max_entries(1, 0);
+pub(crate) static DESTINATIONS_V6: LpmTrie<V6, u32> = LpmTrie::with_max_entries(1, 0);
 #[map]
-pub static PORT_ROWS: Array<[u16; 65_536]> = Array::with_max_entries(PortTable::COUNT, 0);
+pub(crate) static PORT_ROWS: Array<[u16; 65_536]> = Array::with_max_entries(PortTable::COUNT, 0);
 #[map]
-pub static ROW_TABLE: Array<Row> = Array::with_max_entries(1, 0);
+pub(crate) static ROW_TABLE: Array<Row> = Array::with_max_entries(1, 0);
 #[map]
-pub static RULE_TABLE: Array<Rule> = Array::with_max_entries(RULES, 0);
+pub(crate) static RULE_TABLE: Array<Rule> = Array::with_max_entries(RULES, 0);
 
 #[map]
-pub static SERVICE_TRAFFIC: PerCpuArray<Traffic> = PerCpuArray::with_max_entries(SERVICES, 0);
+pub(crate) static SERVICE_TRAFFIC: PerCpuArray<Traffic> =
+    PerCpuArray::with_max_entries(SERVICES, 0);
 #[map]
-pub static BACKEND_TRAFFIC: PerCpuArray<Traffic> = PerCpuArray::with_max_entries(BACKENDS, 0);
+pub(crate) static BACKEND_TRAFFIC: PerCpuArray<Traffic> =
+    PerCpuArray::with_max_entries(BACKENDS, 0);
 #[map]
-pub static RULE_TALLY: PerCpuArray<Tally> = PerCpuArray::with_max_entries(RULES, 0);
+pub(crate) static RULE_TALLY: PerCpuArray<Tally> = PerCpuArray::with_max_entries(RULES, 0);
 #[map]
-pub static REASON_TALLY: PerCpuArray<Tally> = PerCpuArray::with_max_entries(Reason::COUNT, 0);
+pub(crate) static REASON_TALLY: PerCpuArray<Tally> =
+    PerCpuArray::with_max_entries(Reason::COUNT, 0);
 #[map]
 static TRACE: PerCpuArray<Trace> = PerCpuArray::with_max_entries(1, 0);
 
 /// Leaves the decision where `lb trace` finds it.
 #[inline(always)]
-pub fn write_trace(trace: &Trace) {
+pub(crate) fn write_trace(trace: &Trace) {
     if let Some(entry) = TRACE.get_ptr_mut(0) {
         // SAFETY: a value of this CPU's own.
         unsafe { entry.write(*trace) };
@@ -96,7 +103,7 @@ pub fn write_trace(trace: &Trace) {
 
 /// Adds to a per-CPU counter.
 #[inline(always)]
-pub fn count<T>(map: &PerCpuArray<T>, index: u32, add: impl FnOnce(&mut T)) {
+pub(crate) fn count<T>(map: &PerCpuArray<T>, index: u32, add: impl FnOnce(&mut T)) {
     if let Some(entry) = map.get_ptr_mut(index) {
         // SAFETY: the value is this CPU's own, and XDP programs do not interrupt each other.
         add(unsafe { &mut *entry });

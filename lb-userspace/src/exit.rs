@@ -7,6 +7,9 @@ use std::process::ExitCode;
 use std::{fmt, io};
 
 use crate::api::client::ClientError;
+use crate::daemon::DaemonError;
+use crate::dataplane::DataplaneError;
+use crate::trace::TraceError;
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,6 +103,22 @@ impl Exit {
                 | ClientError::Encode(_)
                 | ClientError::Refused { .. } => Self::Failed,
             });
+        }
+        if let Some(error) = cause.downcast_ref::<DaemonError>() {
+            return match error {
+                DaemonError::Document(_) | DaemonError::Compile(_) => Some(Self::InvalidDocument),
+                DaemonError::Dataplane(DataplaneError::Privilege) => Some(Self::Privilege),
+                _ => None,
+            };
+        }
+        if let Some(TraceError::Document(_) | TraceError::Compile(_)) = cause.downcast_ref() {
+            return Some(Self::InvalidDocument);
+        }
+        if let Some(TraceError::Dataplane(DataplaneError::Privilege)) = cause.downcast_ref() {
+            return Some(Self::Privilege);
+        }
+        if let Some(DataplaneError::Privilege) = cause.downcast_ref() {
+            return Some(Self::Privilege);
         }
         let error = cause.downcast_ref::<io::Error>()?;
         (error.kind() == io::ErrorKind::PermissionDenied).then_some(Self::Privilege)

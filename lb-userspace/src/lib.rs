@@ -3,10 +3,14 @@
 pub mod api;
 pub mod cli;
 pub mod compile;
+pub mod daemon;
 pub mod dataplane;
 pub mod document;
 pub mod exit;
+pub mod health;
 pub mod ids;
 pub mod metrics;
 pub mod reconcile;
+pub mod route;
 pub mod tables;
+pub mod trace;

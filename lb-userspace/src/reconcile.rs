@@ -77,3 +77,129 @@ fn structure_differs(running: &Tables, wanted: &Tables) -> bool {
         || running.features() != wanted.features()
         || outline(running) != outline(wanted)
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::panic, reason = "a test fails by panicking")]
+
+    use std::collections::BTreeMap;
+
+    use lb_common::abi::{Forward, Scheduler};
+
+    use super::*;
+    use crate::tables::FirewallTables;
+
+    const VIP: VipKey = VipKey {
+        address: std::net::IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 10)),
+        port: 80,
+        protocol: 6,
+    };
+
+    /// Tables of one service over backends in the given states; those that are up have a slot.
+    fn tables(states: &[BackendState]) -> Tables {
+        let backends: BTreeMap<u32, Backend> = (0..)
+            .zip(states)
+            .map(|(id, state)| {
+                (
+                    id,
+                    Backend {
+                        state: *state,
+                        incarnation: 1,
+                        ..Backend::default()
+                    },
+                )
+            })
+            .collect();
+        let up = backends
+            .iter()
+            .filter(|(_, backend)| backend.state == BackendState::UP);
+        let slots = up.map(|(id, _)| *id).collect();
+        let service = ServiceTable {
+            id: 0,
+            scheduler: Scheduler::CURSOR,
+            forward: Forward::DSR,
+            slots,
+        };
+        Tables {
+            services: BTreeMap::from([(VIP, service)]),
+            backends,
+            firewall: FirewallTables::default(),
+            flows: 1024,
+            nat_ports: (1024, 1000),
+            debug: false,
+            trace: false,
+        }
+    }
+
+    fn writes(running: &Tables, wanted: &Tables) -> Vec<Write> {
+        match plan(running, wanted) {
+            Plan::Writes(writes) => writes,
+            Plan::Generation => panic!("a new program for a change of backends"),
+        }
+    }
+
+    #[test]
+    fn nothing_changed_writes_nothing() {
+        let same = tables(&[BackendState::UP, BackendState::DRAINING]);
+        assert_eq!(writes(&same, &same), []);
+    }
+
+    /// Plays a plan write by write: at no moment may a slot name a backend that is not up.
+    fn assert_consistent(running: &Tables, wanted: &Tables) {
+        let mut now = running.clone();
+        for write in writes(running, wanted) {
+            match write {
+                Write::Backend(id, backend) => drop(now.backends.insert(id, backend)),
+                Write::Service(key, service) => drop(now.services.insert(key, service)),
+            }
+            for id in now.services.values().flat_map(|service| &service.slots) {
+                let state = now.backends.get(id).map(|backend| backend.state);
+                assert_eq!(state, Some(BackendState::UP), "backend {id}");
+            }
+        }
+        now.backends
+            .retain(|_, backend| backend.state != BackendState::ABSENT);
+        assert_eq!(now, *wanted);
+    }
+
+    #[test]
+    fn every_change_of_states_is_consistent_after_each_write() {
+        let all = [BackendState::UP, BackendState::DRAINING, BackendState::DOWN];
+        let mut worlds = vec![tables(&[])];
+        for a in all {
+            worlds.push(tables(&[a]));
+            for b in all {
+                worlds.push(tables(&[a, b]));
+                worlds.extend(all.map(|c| tables(&[a, b, c])));
+            }
+        }
+        for running in &worlds {
+            for wanted in &worlds {
+                assert_consistent(running, wanted);
+            }
+        }
+    }
+
+    #[test]
+    fn structure_takes_a_new_program() {
+        let running = tables(&[BackendState::UP]);
+        let mut changed = [
+            running.clone(),
+            running.clone(),
+            running.clone(),
+            running.clone(),
+        ];
+        changed[0].flows = 2048;
+        changed[1].debug = true;
+        changed[2]
+            .firewall
+            .rules
+            .push(lb_common::abi::Rule::default());
+        for service in changed[3].services.values_mut() {
+            service.forward = Forward::FULL_NAT;
+        }
+        for wanted in changed {
+            assert_eq!(plan(&running, &wanted), Plan::Generation);
+        }
+    }
+}

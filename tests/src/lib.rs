@@ -2,6 +2,7 @@
 
 pub mod case;
 pub mod kernel;
+pub mod lab;
 pub mod packet;
 pub mod ring;
 pub mod world;

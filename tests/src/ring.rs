@@ -102,6 +102,8 @@ pub struct ReverseView {
     pub backend: u32,
     /// Ticks since its last packet.
     pub age: u32,
+    /// How far the flow is.
+    pub state: FlowState,
     /// Where the client's packets came from.
     pub hop: Hop,
 }

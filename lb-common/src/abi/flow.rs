@@ -51,7 +51,11 @@ pub struct Reverse<A> {
     /// The port the client knows.
     pub vip_port: u16,
     /// The service's id.
-    pub service: u32,
+    pub service: u16,
+    /// How far the flow is, which says how long it keeps its source port.
+    pub state: FlowState,
+    /// Explicit padding, zero.
+    pub zero: u8,
     /// The backend's id.
     pub backend: u32,
     /// When its last packet was seen, in either direction.

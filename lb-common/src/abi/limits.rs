@@ -25,4 +25,11 @@ pub const VLAN_TAGS: usize = 2;
 /// Most IPv6 extension headers on a packet.
 pub const EXTENSION_HEADERS: usize = 8;
 /// Source ports tried for a new `full-nat` flow before it is dropped.
-pub const PORT_TRIES: u32 = 16;
+pub const PORT_TRIES: u32 = 12;
+/// How many of these tries respect the full time that a port rests after its flow.
+pub const PORT_TRIES_CALM: u32 = 8;
+
+const _: () = assert!(
+    SERVICES <= u16::MAX as u32,
+    "`Reverse::service` has 16 bits"
+);

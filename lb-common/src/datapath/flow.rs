@@ -5,7 +5,7 @@
 
 use super::schedule::{self, Choice};
 use super::{Arrival, Cell, Env, Frame, Notes, Stage, Tables, nat};
-use crate::abi::{Features, Flow, FlowKey, FlowState, Forward, Reason, Service, Ticks};
+use crate::abi::{Backend, Features, Flow, FlowKey, FlowState, Forward, Reason, Service, Ticks};
 use crate::wire::Family;
 use crate::wire::transport::TCP;
 
@@ -19,11 +19,11 @@ pub(super) struct Assigned<C> {
 }
 
 /// RFC 5382, REQ-5: an established TCP connection may idle for 2 hours 4 minutes.
-const TCP_ESTABLISHED: u32 = Ticks::in_seconds(7440);
+pub(super) const TCP_ESTABLISHED: u32 = Ticks::in_seconds(7440);
 /// RFC 5382, REQ-5: a connection that opens or closes, 4 minutes.
 const TCP_TRANSITORY: u32 = Ticks::in_seconds(240);
 /// RFC 4787, REQ-5: UDP, 5 minutes.
-const UDP: u32 = Ticks::in_seconds(300);
+pub(super) const UDP: u32 = Ticks::in_seconds(300);
 
 /// Finds or makes the packet's flow.
 #[inline(always)]
@@ -49,6 +49,7 @@ pub(super) fn assign<A: Family, F: Frame, E: Env + Tables<A>>(
         if is_live(&flow, arrival, now) {
             if let Some(backend) = backend.filter(|b| b.load().state.keeps_flows()) {
                 notes.backend = flow.backend;
+                reachable(&backend)?;
                 follow(env, arrival, service, backend, (stage, &cell, flow), now)?;
                 let source_port = flow.source_port;
                 return Ok(Assigned {
@@ -107,15 +108,15 @@ fn follow<A: Family, F: Frame, E: Env + Tables<A>>(
         }
         env.remove_flow(Stage::Pending, arrival.key);
         if uses_nat(env, &service) {
-            nat::promote(env, arrival, backend, flow.source_port, now);
+            nat::promote(env, arrival, backend, &next);
         }
         return Ok(());
     }
     if next != flow {
         cell.store(next);
         // The stamp changes about once a second, so this second lookup costs next to nothing.
-        if uses_nat(env, &service) && next.seen != flow.seen {
-            nat::refresh(env, arrival, backend, flow.source_port, now);
+        if uses_nat(env, &service) {
+            nat::refresh(env, arrival, backend, &next);
         }
     }
     Ok(())
@@ -161,9 +162,7 @@ fn open<A: Family, F: Frame, E: Env + Tables<A>>(
     };
     let (id, backend) = schedule::pick(env, service.load(), choice)?;
     notes.backend = id;
-    if backend.load().hop.interface == 0 {
-        return Err(Reason::NoNextHop);
-    }
+    reachable(&backend)?;
     let source_port = if uses_nat(env, &service) {
         nat::claim(env, arrival, service, id, backend, now)?
     } else {
@@ -191,6 +190,16 @@ fn open<A: Family, F: Frame, E: Env + Tables<A>>(
         source_port,
         reason,
     })
+}
+
+/// Whether the way to the backend is known.
+#[inline(always)]
+fn reachable<C: Cell<Backend>>(backend: &C) -> Result<(), Reason> {
+    if backend.load().hop.interface == 0 {
+        Err(Reason::NoNextHop)
+    } else {
+        Ok(())
+    }
 }
 
 /// Whether the service's flows have a way back through us.

@@ -88,7 +88,7 @@ where
         zero: [0; 3],
     };
     if let Some(reverse) = nat::reply(env, &key, transport.flags) {
-        notes.service = reverse.load().service;
+        notes.service = u32::from(reverse.load().service);
         notes.backend = reverse.load().backend;
         notes.direction = Direction::ToClient;
         return forward::to_client(frame, &packet, &key, &reverse);

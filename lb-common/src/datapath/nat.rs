@@ -1,13 +1,20 @@
 //! The way back of `full-nat` flows: source ports, and the entries that replies find.
 
+use super::flow::{TCP_ESTABLISHED, UDP};
 use super::{Arrival, Cell, Env, Frame, Stage, Tables};
-use crate::abi::limits::PORT_TRIES;
-use crate::abi::{Backend, Features, FlowKey, FlowState, Hop, Reason, Reverse, Ticks};
+use crate::abi::limits::{PORT_TRIES, PORT_TRIES_CALM};
+use crate::abi::{Backend, Features, Flow, FlowKey, FlowState, Hop, Reason, Reverse, Ticks};
 use crate::wire::transport::{TCP, TcpFlags};
 use crate::wire::{Family, ethernet};
 
-/// The longest that any flow may idle (RFC 5382, REQ-5); older ways back lead nowhere.
-const IDLE_MAX: u32 = Ticks::in_seconds(7440);
+/// A port rests this long after its connection was closed: the backend may remember the
+/// connection in TIME-WAIT (RFC 9293, section 3.6.1; Linux stays there for 60 s).
+const CLOSED: u32 = Ticks::in_seconds(60);
+/// A port is kept this long for a reply to a single packet.
+const UNANSWERED: u32 = Ticks::in_seconds(30);
+/// What is left of both where nearly every port is in use: backends take a new connection on an
+/// old port if its sequence number or time stamp is ahead (RFC 6191).
+const PRESSED: u32 = 2;
 
 /// The way back, if the packet is a backend's reply.
 #[inline(always)]
@@ -28,16 +35,18 @@ pub(super) fn reply<A: Family, E: Env + Tables<A>>(
         .or_else(|| env.reverse(Stage::Pending, key))?;
     let reverse = cell.load();
     let now = env.now();
-    if now.since(reverse.seen) > IDLE_MAX {
+    if now.since(reverse.seen) > TCP_ESTABLISHED {
         return None;
     }
-    if now != reverse.seen {
-        cell.store(Reverse {
-            seen: now,
-            ..reverse
-        });
+    let mut next = reverse;
+    next.seen = now;
+    if flags.closes() {
+        next.state = FlowState::CLOSING;
     }
-    if key.protocol == TCP && flags.resets() {
+    if next != reverse {
+        cell.store(next);
+    }
+    if flags.resets() {
         close(env, key.protocol, &reverse);
     }
     Some(cell)
@@ -80,23 +89,53 @@ pub(super) fn claim<A: Family, F: Frame, E: Env + Tables<A>>(
         vip: arrival.key.local,
         client_port: arrival.key.remote_port,
         vip_port: arrival.key.local_port,
-        service: service.load().id,
+        service: service.load().id as u16,
+        state: FlowState::PENDING,
+        zero: 0,
         backend: backend_id,
         seen: now,
         hop: way_back(env, arrival.frame),
     };
-    for _ in 0..PORT_TRIES {
+    for attempt in 0..PORT_TRIES {
         let random = u64::from(env.random()) * u64::from(count);
         let port = first.wrapping_add((random >> 32) as u16);
         let key = reply_key(arrival.key, &backend, port);
-        let taken = env
-            .reverse(Stage::Established, &key)
-            .is_some_and(|cell| now.since(cell.load().seen) <= IDLE_MAX);
-        if !taken && env.insert_reverse(Stage::Pending, &key, &reverse, true) {
+        let pressed = attempt >= PORT_TRIES_CALM;
+        if vacate(env, Stage::Established, &key, pressed, now)
+            && vacate(env, Stage::Pending, &key, pressed, now)
+            && env.insert_reverse(Stage::Pending, &key, &reverse, true)
+        {
             return Ok(port);
         }
     }
     Err(Reason::NoPort)
+}
+
+/// Whether no way back has this key any more; one that has rested long enough makes room.
+#[inline(always)]
+fn vacate<A: Family, E: Env + Tables<A>>(
+    env: &mut E,
+    stage: Stage,
+    key: &FlowKey<A>,
+    pressed: bool,
+    now: Ticks,
+) -> bool {
+    let Some(cell) = env.reverse(stage, key) else {
+        return true;
+    };
+    let reverse = cell.load();
+    let rest = match (reverse.state, key.protocol) {
+        (FlowState::ESTABLISHED, TCP) => TCP_ESTABLISHED,
+        (FlowState::ESTABLISHED, _) => UDP,
+        _ if pressed => PRESSED,
+        (FlowState::PENDING, _) => UNANSWERED,
+        _ => CLOSED,
+    };
+    let vacant = now.since(reverse.seen) > rest;
+    if vacant {
+        env.remove_reverse(stage, key);
+    }
+    vacant
 }
 
 /// Moves a way back to the established table.
@@ -105,13 +144,13 @@ pub(super) fn promote<A: Family, F: Frame, E: Env + Tables<A>>(
     env: &mut E,
     arrival: Arrival<'_, A, F>,
     backend: E::BackendCell,
-    port: u16,
-    now: Ticks,
+    flow: &Flow,
 ) {
-    let key = reply_key(arrival.key, &backend, port);
+    let key = reply_key(arrival.key, &backend, flow.source_port);
     if let Some(cell) = env.reverse(Stage::Pending, &key) {
         cell.store(Reverse {
-            seen: now,
+            seen: flow.seen,
+            state: flow.state,
             hop: way_back(env, arrival.frame),
             ..cell.load()
         });
@@ -128,16 +167,16 @@ pub(super) fn refresh<A: Family, F: Frame, E: Env + Tables<A>>(
     env: &mut E,
     arrival: Arrival<'_, A, F>,
     backend: E::BackendCell,
-    port: u16,
-    now: Ticks,
+    flow: &Flow,
 ) {
-    let key = reply_key(arrival.key, &backend, port);
+    let key = reply_key(arrival.key, &backend, flow.source_port);
     let cell = env
         .reverse(Stage::Established, &key)
         .or_else(|| env.reverse(Stage::Pending, &key));
     if let Some(cell) = cell {
         cell.store(Reverse {
-            seen: now,
+            seen: flow.seen,
+            state: flow.state,
             hop: way_back(env, arrival.frame),
             ..cell.load()
         });

@@ -7,11 +7,69 @@ use super::{Family, Fragment, Frame, Packet};
 use crate::abi::limits::EXTENSION_HEADERS;
 use crate::abi::{Reason, V6};
 
-/// What the walk over the extension headers found.
-struct Chain {
-    protocol: u8,
-    fragment: Fragment,
-    payload_at: usize,
+const HOP_BY_HOP: u8 = IpProto::HopOpt as u8;
+const ROUTING: u8 = IpProto::Ipv6Route as u8;
+const FRAGMENT: u8 = IpProto::Ipv6Frag as u8;
+const AUTHENTICATION: u8 = IpProto::Ah as u8;
+const DESTINATION: u8 = IpProto::Ipv6Opts as u8;
+const MOBILITY: u8 = IpProto::MobilityHeader as u8;
+const HOST_IDENTITY: u8 = IpProto::Hip as u8;
+const SHIM6: u8 = IpProto::Shim6 as u8;
+
+/// What the walk over the extension headers found, packed into one word: the verifier judges the
+/// walk as a function of its own, and such functions return a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Chain(u64);
+
+impl Chain {
+    const WHOLE: u64 = 0;
+    const FIRST: u64 = 1;
+    const LATER: u64 = 2;
+    const MALFORMED: u64 = 3;
+    const TINY: u64 = 4;
+    const TOO_MANY: u64 = 5;
+
+    /// Nine headers of at most 2,048 bytes behind two tags stay below this.
+    const OFFSET_MASK: u64 = 0x7fff;
+
+    #[inline(always)]
+    fn new(status: u64, protocol: u8, payload_at: usize) -> Self {
+        Self(status << 24 | u64::from(protocol) << 16 | payload_at as u64 & Self::OFFSET_MASK)
+    }
+
+    /// From a number that [`Chain::word`] returned.
+    #[inline(always)]
+    pub fn from_word(word: u64) -> Self {
+        Self(word)
+    }
+
+    /// The chain as a number.
+    #[inline(always)]
+    pub fn word(self) -> u64 {
+        self.0
+    }
+
+    #[inline(always)]
+    fn fragment(self) -> Result<Fragment, Reason> {
+        match self.0 >> 24 {
+            Self::WHOLE => Ok(Fragment::Whole),
+            Self::FIRST => Ok(Fragment::First),
+            Self::LATER => Ok(Fragment::Later),
+            Self::TINY => Err(Reason::TinyFragment),
+            Self::TOO_MANY => Err(Reason::TooManyExtensions),
+            _ => Err(Reason::Malformed),
+        }
+    }
+
+    #[inline(always)]
+    fn protocol(self) -> u8 {
+        (self.0 >> 16) as u8
+    }
+
+    #[inline(always)]
+    fn payload_at(self) -> usize {
+        (self.0 & Self::OFFSET_MASK) as usize
+    }
 }
 
 impl Family for V6 {
@@ -25,19 +83,24 @@ impl Family for V6 {
         }
         let (source, destination) = (header.src_addr, header.dst_addr);
         let hop_limit = header.hop_limit;
-        let chain = walk(frame, header.next_hdr, first_at)?;
-        if chain.payload_at > end {
+        let chain = if is_extension(header.next_hdr) {
+            frame.walk_extensions(header.next_hdr, first_at)
+        } else {
+            Chain::new(Chain::WHOLE, header.next_hdr, first_at)
+        };
+        let (fragment, payload_at) = (chain.fragment()?, chain.payload_at());
+        if payload_at > end {
             return Err(Reason::Malformed);
         }
         Ok(Packet {
             source: Self::from_octets(source),
             destination: Self::from_octets(destination),
-            protocol: chain.protocol,
-            fragment: chain.fragment,
+            protocol: chain.protocol(),
+            fragment,
             hop_limit,
             at,
-            payload_at: chain.payload_at,
-            payload_length: end - chain.payload_at,
+            payload_at,
+            payload_length: end - payload_at,
         })
     }
 
@@ -56,68 +119,72 @@ impl Family for V6 {
     }
 }
 
-/// Walks from the first extension header to the transport header (RFC 8200, section 4).
+/// Whether a header of this number is an extension that another header follows.
 #[inline(always)]
-fn walk<F: Frame>(frame: &F, first: u8, at: usize) -> Result<Chain, Reason> {
-    const HOP_BY_HOP: u8 = IpProto::HopOpt as u8;
-    const ROUTING: u8 = IpProto::Ipv6Route as u8;
-    const FRAGMENT: u8 = IpProto::Ipv6Frag as u8;
-    const AUTHENTICATION: u8 = IpProto::Ah as u8;
-    const DESTINATION: u8 = IpProto::Ipv6Opts as u8;
-    const MOBILITY: u8 = IpProto::MobilityHeader as u8;
-    const HOST_IDENTITY: u8 = IpProto::Hip as u8;
-    const SHIM6: u8 = IpProto::Shim6 as u8;
-
-    let mut chain = Chain {
-        protocol: first,
-        fragment: Fragment::Whole,
-        payload_at: at,
-    };
-    for _ in 0..EXTENSION_HEADERS {
-        let unit = match chain.protocol {
-            HOP_BY_HOP | ROUTING | DESTINATION | MOBILITY | HOST_IDENTITY | SHIM6 => 8,
-            // RFC 4302, section 2.2: the length counts four-byte units, minus 2.
-            AUTHENTICATION => 4,
-            FRAGMENT => 0,
-            _ => return Ok(chain),
-        };
-        let [next, length, high, low] = *frame
-            .bytes::<4>(chain.payload_at)
-            .ok_or(Reason::Malformed)?;
-        chain.protocol = next;
-        if unit == 0 {
-            chain.payload_at += 8;
-            chain.fragment = fragment(u16::from_be_bytes([high, low]))?;
-            // RFC 8200, section 4.5: what follows in a later fragment is payload, no header.
-            if chain.fragment == Fragment::Later {
-                return Ok(chain);
-            }
-        } else if unit == 4 {
-            chain.payload_at += (usize::from(length) + 2) * 4;
-        } else {
-            chain.payload_at += (usize::from(length) + 1) * 8;
-        }
-    }
-    match chain.protocol {
-        HOP_BY_HOP | ROUTING | DESTINATION | MOBILITY | HOST_IDENTITY | SHIM6 | AUTHENTICATION
-        | FRAGMENT => Err(Reason::TooManyExtensions),
-        _ => Ok(chain),
-    }
+fn is_extension(protocol: u8) -> bool {
+    matches!(
+        protocol,
+        HOP_BY_HOP
+            | ROUTING
+            | FRAGMENT
+            | AUTHENTICATION
+            | DESTINATION
+            | MOBILITY
+            | HOST_IDENTITY
+            | SHIM6
+    )
 }
 
-/// Reads offset and flags of a fragment header (RFC 8200, section 4.5).
+/// Walks from the first extension header to the transport header (RFC 8200, section 4).
 #[inline(always)]
-fn fragment(bits: u16) -> Result<Fragment, Reason> {
+pub fn walk<F: Frame>(frame: &F, first: u8, at: usize) -> Chain {
+    let mut protocol = first;
+    let mut payload_at = at;
+    let mut status = Chain::WHOLE;
+    for _ in 0..EXTENSION_HEADERS {
+        if !is_extension(protocol) {
+            return Chain::new(status, protocol, payload_at);
+        }
+        let Some([next, length, high, low]) = frame.bytes::<4>(payload_at) else {
+            return Chain::new(Chain::MALFORMED, protocol, payload_at);
+        };
+        let length = usize::from(*length);
+        payload_at += match protocol {
+            FRAGMENT => 8,
+            // RFC 4302, section 2.2: the length counts four-byte units, minus 2.
+            AUTHENTICATION => (length + 2) * 4,
+            _ => (length + 1) * 8,
+        };
+        if protocol == FRAGMENT {
+            status = fragment(u16::from_be_bytes([*high, *low]));
+            // RFC 8200, section 4.5: what follows in a later fragment is payload, no header.
+            if status != Chain::WHOLE && status != Chain::FIRST {
+                return Chain::new(status, *next, payload_at);
+            }
+        }
+        protocol = *next;
+    }
+    let status = if is_extension(protocol) {
+        Chain::TOO_MANY
+    } else {
+        status
+    };
+    Chain::new(status, protocol, payload_at)
+}
+
+/// What offset and flags of a fragment header say (RFC 8200, section 4.5).
+#[inline(always)]
+fn fragment(bits: u16) -> u64 {
     let offset = bits >> 3;
     if offset == 1 {
         // As in IPv4 (RFC 1858): it could only overwrite the transport header.
-        Err(Reason::TinyFragment)
+        Chain::TINY
     } else if offset != 0 {
-        Ok(Fragment::Later)
+        Chain::LATER
     } else if bits & 1 != 0 {
-        Ok(Fragment::First)
+        Chain::FIRST
     } else {
         // RFC 6946: an atomic fragment is a whole packet.
-        Ok(Fragment::Whole)
+        Chain::WHOLE
     }
 }

@@ -66,6 +66,9 @@ pub(super) fn check(args: &CheckArgs) -> anyhow::Result<()> {
     let text = read(&args.file)?;
     let origin = origin(&args.file);
     let document = parse(&text, &origin).exit_with(Exit::InvalidDocument)?;
+    for warning in document.warnings() {
+        eprintln!("warning: {warning}");
+    }
     output::print(&format!("{origin}: valid: {}\n", summary(&document)))
 }
 
@@ -82,10 +85,7 @@ pub(super) async fn apply(client: &Client, args: ApplyArgs) -> anyhow::Result<()
 }
 
 fn parse(text: &str, origin: &str) -> anyhow::Result<Document> {
-    Err(anyhow::anyhow!(
-        "{origin}: {} bytes: this build has no parser",
-        text.len()
-    ))
+    Ok(crate::document::parse(text, origin)?)
 }
 
 fn replacement(file: &Path, base: Option<String>) -> anyhow::Result<Replace> {

@@ -105,7 +105,7 @@ async fn dispatch(cli: Cli, output: Output) -> anyhow::Result<()> {
         Command::Check(args) => document::check(&args),
         Command::Diff(args) => document::diff(&client()?, &args).await,
         Command::Apply(args) => document::apply(&client()?, args).await,
-        Command::Trace(args) => trace::run(args),
+        Command::Trace(args) => trace::run(args).await,
         Command::InternalVerify(args) => verify::run(&args),
     }
 }

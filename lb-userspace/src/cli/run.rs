@@ -64,10 +64,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
         runtime_dir,
         pin_dir,
     };
-    std::future::ready(Err(anyhow::anyhow!(
-        "the daemon is not part of this build: {options:?}"
-    )))
-    .await
+    crate::daemon::run(options).await
 }
 
 /// Starts logging, as `LB_LOG` or else `RUST_LOG` says.

@@ -2,6 +2,10 @@
 
 use std::path::PathBuf;
 
+use super::output::{self, Output};
+use super::table::{Column, Table, cell};
+use crate::trace::{self, TraceOptions, Traced};
+
 const EXAMPLES: &str = "\
 Examples:
   sudo lb trace --config lb.toml --read in.pcap
@@ -9,7 +13,8 @@ Examples:
   sudo lb trace --config lb.toml --read in.pcap --json | jq 'select(.verdict == \"drop\")'
 
 Flows persist from packet to packet and start empty; every backend is taken as healthy. Neither
-the document's interfaces nor its next hops need to exist.";
+the document's interfaces nor its next hops need to exist: what this machine cannot resolve gets
+the Ethernet address 02:00:00:00:00:00.";
 
 /// Sends the packets of a capture through the program and says what became of each.
 #[derive(Debug, clap::Args)]
@@ -18,7 +23,7 @@ pub(super) struct Args {
     /// The document.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// The capture to read.
+    /// The capture to read, pcap or pcapng, of Ethernet frames.
     #[arg(long, value_name = "PCAP")]
     read: PathBuf,
     /// Where the frames go as the program left them, one for every packet read.
@@ -29,21 +34,8 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// What a trace is told on its command line.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TraceOptions {
-    /// The document's path.
-    pub config: PathBuf,
-    /// The capture to read.
-    pub read: PathBuf,
-    /// The capture to write.
-    pub write: Option<PathBuf>,
-    /// One JSON object a line instead of a table.
-    pub json: bool,
-}
-
 /// Traces the capture to its end.
-pub(super) fn run(args: Args) -> anyhow::Result<()> {
+pub(super) async fn run(args: Args) -> anyhow::Result<()> {
     let Args {
         config,
         read,
@@ -54,9 +46,55 @@ pub(super) fn run(args: Args) -> anyhow::Result<()> {
         config,
         read,
         write,
-        json,
     };
-    Err(anyhow::anyhow!(
-        "tracing is not part of this build: {options:?}"
+    if json {
+        return trace::run(&options, output::json_line).await;
+    }
+    let mut table = Table::new(
+        [
+            Column::Right("INDEX"),
+            Column::Left("VERDICT"),
+            Column::Left("REASON"),
+            Column::Left("RULE"),
+            Column::Left("SERVICE"),
+            Column::Left("BACKEND"),
+            Column::Left("FLOW"),
+            Column::Right("IN"),
+            Column::Right("OUT"),
+        ],
+        Output::of_process(),
+    );
+    let mut packets = 0_u64;
+    let mut verdicts = std::collections::BTreeMap::new();
+    trace::run(&options, |traced| {
+        packets += 1;
+        *verdicts.entry(traced.verdict).or_insert(0_u64) += 1;
+        table.row(cells(traced));
+        Ok(())
+    })
+    .await?;
+    let counts: Vec<String> = verdicts
+        .iter()
+        .map(|(verdict, count)| format!("{count} {verdict}"))
+        .collect();
+    output::print(&format!(
+        "{}{packets} packets: {}\n",
+        table.render(),
+        counts.join(", ")
     ))
+}
+
+fn cells(traced: &Traced) -> [comfy_table::Cell; 9] {
+    let name = |name: &Option<String>| cell(name.as_deref().unwrap_or("-"));
+    [
+        cell(traced.index),
+        cell(traced.verdict),
+        cell(traced.reason),
+        name(&traced.rule),
+        name(&traced.service),
+        name(&traced.backend),
+        cell(if traced.new_flow { "new" } else { "-" }),
+        cell(traced.length_in),
+        cell(traced.length_out),
+    ]
 }

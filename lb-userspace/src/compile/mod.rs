@@ -78,7 +78,8 @@ pub fn compile(document: &Document, around: &Surroundings<'_>) -> Result<Tables,
         let mut eligible = Vec::new();
         for backend in &service.backends {
             let (id, entry) = compile_backend(document, service, backend, around);
-            if entry.state == BackendState::UP {
+            // New connections wait for the way to be known; flows that have one keep it.
+            if entry.state == BackendState::UP && entry.hop.interface != 0 {
                 eligible.push((id, backend.weight));
             }
             tables.backends.insert(id, entry);
@@ -133,4 +134,73 @@ fn compile_backend(
         ..abi::Backend::default()
     };
     (id, entry)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    const DOCUMENT: &str = r#"
+interfaces = ["eth0"]
+[[service]]
+name = "web"
+vip = "192.0.2.10:80/tcp"
+backend = [
+  { address = "10.0.0.11:8080" },
+  { address = "10.0.0.12:8080", drain = true },
+  { address = "10.0.0.13:8080" },
+  { address = "10.0.0.14:8080" },
+]
+"#;
+
+    fn tables(view: &dyn Fn(&str, SocketAddr) -> BackendView) -> (Tables, Vec<u32>) {
+        let document = document::parse(DOCUMENT, "test").unwrap();
+        let mut ids = Ids::default();
+        ids.assign(&document);
+        let around = Surroundings {
+            ids: &ids,
+            view,
+            nat_ports: (1024, 1000),
+            trace: false,
+        };
+        let backends = &document.services[0].backends;
+        let numbers = backends
+            .iter()
+            .map(|b| ids.backend("web", b.address).0)
+            .collect();
+        (compile(&document, &around).unwrap(), numbers)
+    }
+
+    #[test]
+    fn only_backends_that_are_up_and_reachable_have_slots() {
+        let view = |_: &str, address: SocketAddr| BackendView {
+            healthy: address.ip() != IpAddr::from([10, 0, 0, 13]),
+            hop: if address.ip() == IpAddr::from([10, 0, 0, 14]) {
+                Hop::default()
+            } else {
+                Hop::new(2, [2; 6], [4; 6])
+            },
+            source: Some(IpAddr::from([10, 0, 0, 2])),
+        };
+        let (tables, ids) = tables(&view);
+        let service = tables.services.values().next().unwrap();
+        assert_eq!(service.slots, [ids[0]]);
+        let states: Vec<_> = ids.iter().map(|id| tables.backends[id].state).collect();
+        let (up, down) = (BackendState::UP, BackendState::DOWN);
+        assert_eq!(states, [up, BackendState::DRAINING, down, up]);
+    }
+
+    #[test]
+    fn full_nat_without_a_known_source_uses_the_vip() {
+        let view = |_: &str, _: SocketAddr| BackendView {
+            healthy: true,
+            hop: Hop::default(),
+            source: None,
+        };
+        let (tables, ids) = tables(&view);
+        let vip = wide(IpAddr::from([192, 0, 2, 10]));
+        assert!(ids.iter().all(|id| tables.backends[id].source == vip));
+    }
 }

@@ -134,7 +134,7 @@ pub enum DataplaneError {
 
 impl DataplaneError {
     /// Names the map of a failed operation.
-    pub(super) fn map(map: &'static str) -> impl Fn(MapError) -> Self {
+    pub(crate) fn map(map: &'static str) -> impl Fn(MapError) -> Self {
         move |source| Self::Map { map, source }
     }
 }

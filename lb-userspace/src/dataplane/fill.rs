@@ -94,34 +94,35 @@ impl Generation {
 
     /// Zeroes the counters of numbers that got a new name.
     pub fn clear(&mut self, fresh: &Fresh) -> Result<(), DataplaneError> {
-        let cpus = nr_cpus().unwrap_or(1);
         for id in &fresh.services {
-            self.zero::<Traffic>("SERVICE_TRAFFIC", *id, cpus)?;
+            self.set_on_each_cpu("SERVICE_TRAFFIC", *id, Traffic::default())?;
         }
         for id in &fresh.backends {
-            self.zero::<Traffic>("BACKEND_TRAFFIC", *id, cpus)?;
+            self.set_on_each_cpu("BACKEND_TRAFFIC", *id, Traffic::default())?;
         }
         for id in &fresh.rules {
-            self.zero::<Tally>("RULE_TALLY", *id, cpus)?;
+            self.set_on_each_cpu("RULE_TALLY", *id, Tally::default())?;
         }
         Ok(())
     }
 
-    fn zero<V: Pod + Default>(
+    /// Writes the same value into a per-CPU array's entry on every CPU.
+    pub fn set_on_each_cpu<V: Pod>(
         &mut self,
         name: &'static str,
         index: u32,
-        cpus: usize,
+        value: V,
     ) -> Result<(), DataplaneError> {
-        let map = self.map_mut(name)?;
-        let mut map: PerCpuArray<_, V> = map.try_into().map_err(DataplaneError::map(name))?;
-        let zeros = vec![V::default(); cpus];
-        let zeros = PerCpuValues::try_from(zeros).map_err(|source| DataplaneError::Io {
-            what: "cannot count the CPUs",
+        let uncounted = |source| DataplaneError::Io {
+            what: "cannot count the CPUs in",
             path: "/sys/devices/system/cpu/possible".into(),
             source,
-        })?;
-        map.set(index, zeros, 0).map_err(DataplaneError::map(name))
+        };
+        let cpus = nr_cpus().map_err(|(_, source)| uncounted(source))?;
+        let values = PerCpuValues::try_from(vec![value; cpus]).map_err(uncounted)?;
+        let map = self.map_mut(name)?;
+        let mut map: PerCpuArray<_, V> = map.try_into().map_err(DataplaneError::map(name))?;
+        map.set(index, values, 0).map_err(DataplaneError::map(name))
     }
 
     /// Marks an address as a VIP, whatever the port.

@@ -1,14 +1,39 @@
 //! The document `lb.toml`: checked types of the desired state.
 //!
-//! Text becomes these types in `parse`; whoever holds a [`Document`] may rely on every rule that
-//! `parse` and `check` enforce. This module does no I/O.
+//! Text becomes these types in [`parse`]; whoever holds a [`Document`] may rely on every rule that
+//! `parse` enforces. This module does no I/O: the text comes from a store, and goes back to one.
 
-use std::fmt;
+mod across;
+mod addresses;
+mod check;
+mod diff;
+pub mod edit;
+mod firewall;
+pub mod limits;
+mod names;
+mod parse;
+mod reader;
+mod report;
+mod revision;
+mod rule;
+mod service;
+mod values;
+mod warnings;
+
+#[cfg(test)]
+mod tests;
+
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use ipnet::IpNet;
 use jiff::Timestamp;
+
+pub use diff::changes;
+pub use edit::{EditError, apply_edit, expire_blocks};
+pub use parse::parse;
+pub use report::{DocumentError, Problem};
+pub use revision::revision;
 
 /// The whole desired state, validated.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -106,7 +131,7 @@ pub enum Forward {
 pub struct Backend {
     /// Address and port; port 0 keeps the packet's port. Unique in its service.
     pub address: SocketAddr,
-    /// Share of new connections under `weighted-round-robin`, 1 to 1000.
+    /// Share of new connections under `weighted-round-robin`, 1 to 1000; without effect otherwise.
     pub weight: u16,
     /// Keeps its flows and gets no new ones.
     pub drain: bool,
@@ -197,8 +222,8 @@ pub struct Rule {
 
 /// Prefixes an address must be in, and must not be in.
 ///
-/// An address matches when it is in any of `within` (`None`: anywhere) and in none of `outside`. A rule with a prefix of one family in `within` and none of the other never matches
-/// the other family.
+/// An address matches when it is in any of `within` (`None`: anywhere) and in none of
+/// `outside`. With prefixes of one family only in `within`, no address of the other family matches.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AddressMatch {
     /// Set references are resolved: these are prefixes only. `Some` of an empty list, a reference
@@ -226,26 +251,6 @@ pub struct Block {
     pub prefix: IpNet,
     /// When it ends by itself; `None` is never.
     pub until: Option<Timestamp>,
-}
-
-impl fmt::Display for Vip {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}/{}",
-            SocketAddr::new(self.address, self.port),
-            self.protocol
-        )
-    }
-}
-
-impl fmt::Display for Protocol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Tcp => "tcp",
-            Self::Udp => "udp",
-        })
-    }
 }
 
 impl Protocol {

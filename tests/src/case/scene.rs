@@ -258,6 +258,7 @@ impl Scene {
             service: 0,
             backend: backend.into(),
             age: 0,
+            state: FlowState::PENDING,
             hop: Self::client_hop(),
         }
     }
@@ -277,20 +278,35 @@ impl Scene {
     /// A flow moves from the pending table to the established one.
     pub fn moved_up(&self, client: u8, backend: u8, state: FlowState) -> Vec<Change> {
         let flow = self.flow(backend, state);
-        let way = self.way_back(client, backend);
+        let way = ReverseView {
+            state,
+            ..self.way_back(client, backend)
+        };
         let mut changes = self.gone(Table::Pending, client, backend);
         changes.extend(self.both(Table::Established, client, backend, Some((flow, way))));
         changes
     }
 
-    /// A flow's entry takes another state, or is refreshed.
-    pub fn state(&self, table: Table, client: u8, backend: u8, state: FlowState) -> Change {
-        Change::Flow(table, self.tuple(client), Some(self.flow(backend, state)))
+    /// A flow and its way back take another state, or are refreshed.
+    pub fn state(&self, table: Table, client: u8, backend: u8, state: FlowState) -> Vec<Change> {
+        let flow = Some(self.flow(backend, state));
+        let mut changes = vec![Change::Flow(table, self.tuple(client), flow)];
+        changes.extend(self.refreshed(table, client, backend, state));
+        changes
     }
 
-    /// A way back is refreshed; nothing where there is none.
-    pub fn refreshed(&self, table: Table, client: u8, backend: u8) -> Vec<Change> {
-        let way = self.way_back(client, backend);
+    /// A way back alone takes another state, or is refreshed; nothing where there is none.
+    pub fn refreshed(
+        &self,
+        table: Table,
+        client: u8,
+        backend: u8,
+        state: FlowState,
+    ) -> Vec<Change> {
+        let way = ReverseView {
+            state,
+            ..self.way_back(client, backend)
+        };
         let change = Change::Reverse(table, self.reply_tuple(backend), Some(way));
         self.is_nat().then_some(change).into_iter().collect()
     }

@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use aya::maps::{PerCpuArray, PerCpuValues};
+use aya::maps::PerCpuArray;
 use aya::programs::{TestRun as _, TestRunOptions};
 use lb_common::abi::{Ticks, Trace};
 use lb_userspace::dataplane::{Generation, Host};
@@ -87,11 +87,9 @@ impl Kernel {
             new_flow: 0,
             zero: u32::MAX,
         };
-        let cpus = aya::util::nr_cpus().expect("the CPUs can be counted");
-        let values = PerCpuValues::try_from(vec![blank; cpus]).expect("one value for each CPU");
-        let map = self.generation.map_mut("TRACE").expect("a map");
-        let mut map: PerCpuArray<_, Trace> = map.try_into().expect("a per-CPU array");
-        map.set(0, values, 0).expect("the record can be blanked");
+        self.generation
+            .set_on_each_cpu("TRACE", 0, blank)
+            .expect("the record can be blanked");
     }
 
     /// The record that the program left, on whatever CPU it ran.

@@ -218,9 +218,10 @@ pub fn reverse_view<A: Member>(reverse: &Reverse<A>, now: Ticks) -> ReverseView 
     ReverseView {
         client: SocketAddr::new(reverse.client.ip(), reverse.client_port),
         vip: SocketAddr::new(reverse.vip.ip(), reverse.vip_port),
-        service: reverse.service,
+        service: reverse.service.into(),
         backend: reverse.backend,
         age: now.since(reverse.seen),
+        state: reverse.state,
         hop: reverse.hop,
     }
 }

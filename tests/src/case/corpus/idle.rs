@@ -56,8 +56,7 @@ fn pending_tcp(scene: Scene) -> Case {
         &opening,
         scene
             .forwarded(&opening, 0)
-            .change([scene.state(Pending, 0, 0, FlowState::PENDING)])
-            .change(scene.refreshed(Pending, 0, 0)),
+            .change(scene.state(Pending, 0, 0, FlowState::PENDING)),
     )
     .wait(idle + 1)
     .packet("SYN too late", &opening, reopened(scene, &opening, Pending))
@@ -76,10 +75,12 @@ fn established_tcp(scene: Scene) -> Case {
     .packet(
         "packet in time",
         &following,
-        scene
-            .forwarded(&following, 0)
-            .change([scene.state(Established, 0, 0, FlowState::ESTABLISHED)])
-            .change(scene.refreshed(Established, 0, 0)),
+        scene.forwarded(&following, 0).change(scene.state(
+            Established,
+            0,
+            0,
+            FlowState::ESTABLISHED,
+        )),
     )
     .wait(idle + 1)
     .packet("packet too late", &following, strayed(scene, &following))
@@ -100,7 +101,7 @@ fn closing_tcp(scene: Scene) -> Case {
         &fin,
         scene
             .forwarded(&fin, 0)
-            .change([scene.state(Established, 0, 0, FlowState::CLOSING)]),
+            .change(scene.state(Established, 0, 0, FlowState::CLOSING)),
     )
     .wait(idle + 1)
     .packet("packet too late", &following, strayed(scene, &following))
@@ -121,8 +122,7 @@ fn udp(scene: Scene) -> Case {
         &packet,
         scene
             .forwarded(&packet, 0)
-            .change([scene.state(Established, 0, 0, FlowState::ESTABLISHED)])
-            .change(scene.refreshed(Established, 0, 0)),
+            .change(scene.state(Established, 0, 0, FlowState::ESTABLISHED)),
     )
     .wait(idle + 1)
     .packet(
@@ -164,7 +164,7 @@ fn reply_refreshes(scene: Scene) -> Case {
         &reply,
         scene
             .returned(&reply, 0, 0)
-            .change(scene.refreshed(Pending, 0, 0)),
+            .change(scene.refreshed(Pending, 0, 0, FlowState::PENDING)),
     )
     .packet(
         "second packet",
@@ -175,17 +175,21 @@ fn reply_refreshes(scene: Scene) -> Case {
     .packet(
         "reply when established",
         &reply,
-        scene
-            .returned(&reply, 0, 0)
-            .change(scene.refreshed(Established, 0, 0)),
+        scene.returned(&reply, 0, 0).change(scene.refreshed(
+            Established,
+            0,
+            0,
+            FlowState::ESTABLISHED,
+        )),
     )
 }
 
 /// The way back over another router.
-fn other_way(scene: Scene, table: crate::ring::Table) -> Change {
+fn other_way(scene: Scene) -> Change {
     let mut way = scene.way_back(0, 0);
+    way.state = FlowState::ESTABLISHED;
     way.hop = Hop::new(INTERFACE, OTHER_ROUTER, OUR_MAC);
-    Change::Reverse(table, scene.reply_tuple(0), Some(way))
+    Change::Reverse(Established, scene.reply_tuple(0), Some(way))
 }
 
 fn client_moves(scene: Scene) -> Case {
@@ -207,10 +211,10 @@ fn client_moves(scene: Scene) -> Case {
     .packet(
         "packet by another router",
         &moved,
-        scene.forwarded(&moved, 0).change([
-            scene.state(Established, 0, 0, FlowState::ESTABLISHED),
-            other_way(scene, Established),
-        ]),
+        scene
+            .forwarded(&moved, 0)
+            .change(scene.state(Established, 0, 0, FlowState::ESTABLISHED))
+            .change([other_way(scene)]),
     )
     .packet("reply", &reply, Expect::to_client(0, 0, &back))
 }
@@ -226,9 +230,7 @@ fn client_moves_while_pending(scene: Scene) -> Case {
     .packet(
         "second packet by another router",
         &moved,
-        scene
-            .promoted(&moved, 0, 0)
-            .change([other_way(scene, Established)]),
+        scene.promoted(&moved, 0, 0).change([other_way(scene)]),
     )
 }
 
@@ -250,6 +252,14 @@ fn old_way_back(scene: Scene) -> Case {
     )
     .wait(ticks(ESTABLISHED_S) + 1)
     .packet("late reply", &reply, Expect::pass(Reason::NotOurs))
-    .packet("another client", &other, scene.opened(&other, 1, 0))
+    .packet(
+        "another client",
+        &other,
+        scene.opened(&other, 1, 0).change([Change::Reverse(
+            Established,
+            scene.reply_tuple(0),
+            None,
+        )]),
+    )
     .packet("its reply", &reply, scene.returned(&reply, 1, 0))
 }

@@ -94,7 +94,7 @@ fn close_by_fin(scene: Scene) -> Case {
         &fin,
         scene
             .forwarded(&fin, 0)
-            .change([scene.state(Established, 0, 0, FlowState::CLOSING)]),
+            .change(scene.state(Established, 0, 0, FlowState::CLOSING)),
     )
     .packet("last ACK", &following, scene.forwarded(&following, 0));
     reopen(case, scene, scene.gone(Established, 0, 0))
@@ -114,7 +114,7 @@ fn reset_by_client(scene: Scene) -> Case {
         &reset,
         scene
             .forwarded(&reset, 0)
-            .change([scene.state(Established, 0, 0, FlowState::CLOSING)]),
+            .change(scene.state(Established, 0, 0, FlowState::CLOSING)),
     );
     reopen(case, scene, scene.gone(Established, 0, 0))
 }
@@ -132,7 +132,7 @@ fn reset_while_pending(scene: Scene) -> Case {
         &reset,
         scene
             .forwarded(&reset, 0)
-            .change([scene.state(Pending, 0, 0, FlowState::CLOSING)]),
+            .change(scene.state(Pending, 0, 0, FlowState::CLOSING)),
     );
     reopen(case, scene, scene.gone(Pending, 0, 0))
 }
@@ -176,7 +176,7 @@ fn reset_by_backend(scene: Scene, established: bool) -> Case {
         &reset,
         scene
             .returned(&reset, 0, 0)
-            .change([scene.state(table, 0, 0, FlowState::CLOSING)]),
+            .change(scene.state(table, 0, 0, FlowState::CLOSING)),
     );
     reopen(case, scene, scene.gone(table, 0, 0))
 }

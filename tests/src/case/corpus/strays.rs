@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use lb_common::abi::Reason;
+use lb_common::abi::{Hop, Reason};
+use lb_userspace::reconcile::Write;
 
 use crate::case::{Case, Change, Expect, SERVICE, Scene};
 use crate::packet::{ACK, FIN, RST, SYN};
@@ -80,33 +81,35 @@ fn no_backend(scene: Scene) -> Case {
 }
 
 fn no_next_hop(scene: Scene) -> Case {
+    let mut setup = scene.setup(2);
+    let (opening, following) = (scene.opening(0), scene.following(0));
+    let case = Case::new(format!("{scene}: the way to a backend is lost"), &mut setup).packet(
+        "first packet",
+        &opening,
+        scene.opened(&opening, 0, 0),
+    );
     let mut backend = BackendSetup::new(scene.backend(0));
     backend.hop = None;
-    let mut setup = scene.setup_of(std::slice::from_ref(&backend));
-    let opening = scene.opening(0);
-    let case = Case::new(
-        format!("{scene}: the way to the backend is not known yet, then known, then lost"),
-        &mut setup,
-    )
-    .packet(
-        "first packet, too early",
-        &opening,
-        Expect::drop(Reason::NoNextHop)
-            .of(0)
-            .at(0)
-            .change([Change::Cursor(0)]),
-    );
-    let found = setup.change(|setup| {
-        setup.put(SERVICE, &BackendSetup::new(scene.backend(0)));
-    });
     let lost = setup.change(|setup| setup.put(SERVICE, &backend));
-    case.apply(found)
-        .packet("first packet", &opening, scene.opened(&opening, 0, 0))
-        .apply(lost)
+    let mut pathless = setup.tables().backends[&1];
+    pathless.hop = Hop::default();
+    let other = scene.opening(1);
+    case.apply(lost)
         .packet(
-            "next packet",
-            &opening,
+            "a flow that is there",
+            &following,
             Expect::drop(Reason::NoNextHop).of(0).at(0),
+        )
+        .packet("a new flow", &other, scene.opened(&other, 1, 1))
+        // Between the write of the backend and that of the slots.
+        .apply(vec![Write::Backend(1, pathless)])
+        .packet(
+            "a new flow while a slot still names the backend",
+            &scene.opening(2),
+            Expect::drop(Reason::NoNextHop)
+                .of(0)
+                .at(1)
+                .change([Change::Cursor(0)]),
         )
 }
 
