@@ -1,3 +1,8 @@
 //! The lab of network namespaces and what the test rings share.
 
+pub mod case;
+pub mod kernel;
 pub mod lab;
+pub mod packet;
+pub mod ring;
+pub mod world;

@@ -1,0 +1,265 @@
+//! Time: what is forgotten when, and what keeps an entry alive.
+
+use lb_common::abi::{FlowState, Hop, Reason};
+
+use crate::case::{Case, Change, Expect, Scene};
+use crate::packet::{ACK, FIN, Packet};
+use crate::ring::Table::{Established, Pending};
+use crate::world::{INTERFACE, OUR_MAC};
+
+/// RFC 5382, REQ-5: an established TCP connection, 2 hours 4 minutes.
+const ESTABLISHED_S: u64 = 7440;
+/// RFC 5382, REQ-5: a connection that opens or closes, 4 minutes.
+const TRANSITORY_S: u64 = 240;
+/// RFC 4787, REQ-5: UDP, 5 minutes.
+const UDP_S: u64 = 300;
+
+/// Another router that a client's packets may come through.
+const OTHER_ROUTER: [u8; 6] = [0x02, 0, 0, 0, 0xc0, 0x02];
+
+pub(super) fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for scene in Scene::all() {
+        if scene.is_tcp() {
+            cases.push(pending_tcp(scene));
+            cases.push(established_tcp(scene));
+            cases.push(closing_tcp(scene));
+        } else {
+            cases.push(udp(scene));
+        }
+    }
+    for scene in Scene::all_nat() {
+        cases.push(reply_refreshes(scene));
+        cases.push(client_moves(scene));
+        cases.push(client_moves_while_pending(scene));
+        cases.push(old_way_back(scene));
+    }
+    cases
+}
+
+/// The fewest ticks that are not shorter than so many seconds.
+fn ticks(seconds: u64) -> u32 {
+    (seconds * 1_000_000_000).div_ceil(1 << 30) as u32
+}
+
+fn pending_tcp(scene: Scene) -> Case {
+    let opening = scene.opening(0);
+    let idle = ticks(TRANSITORY_S);
+    Case::new(
+        format!("{scene}: a flow that is opening is forgotten after four minutes"),
+        &mut scene.setup(2),
+    )
+    .packet("SYN", &opening, scene.opened(&opening, 0, 0))
+    .wait(idle)
+    .packet(
+        "SYN in time",
+        &opening,
+        scene
+            .forwarded(&opening, 0)
+            .change(scene.state(Pending, 0, 0, FlowState::PENDING)),
+    )
+    .wait(idle + 1)
+    .packet("SYN too late", &opening, reopened(scene, &opening, Pending))
+}
+
+fn established_tcp(scene: Scene) -> Case {
+    let (opening, following) = (scene.opening(0), scene.following(0));
+    let idle = ticks(ESTABLISHED_S);
+    Case::new(
+        format!("{scene}: an established flow is forgotten after two hours and four minutes"),
+        &mut scene.setup(1),
+    )
+    .packet("SYN", &opening, scene.opened(&opening, 0, 0))
+    .packet("ACK", &following, scene.promoted(&following, 0, 0))
+    .wait(idle)
+    .packet(
+        "packet in time",
+        &following,
+        scene.forwarded(&following, 0).change(scene.state(
+            Established,
+            0,
+            0,
+            FlowState::ESTABLISHED,
+        )),
+    )
+    .wait(idle + 1)
+    .packet("packet too late", &following, strayed(scene, &following))
+}
+
+fn closing_tcp(scene: Scene) -> Case {
+    let (opening, following) = (scene.opening(0), scene.following(0));
+    let fin = scene.from_client(0, FIN | ACK);
+    let idle = ticks(TRANSITORY_S);
+    Case::new(
+        format!("{scene}: a flow that is closing is forgotten after four minutes"),
+        &mut scene.setup(1),
+    )
+    .packet("SYN", &opening, scene.opened(&opening, 0, 0))
+    .packet("ACK", &following, scene.promoted(&following, 0, 0))
+    .packet(
+        "FIN",
+        &fin,
+        scene
+            .forwarded(&fin, 0)
+            .change(scene.state(Established, 0, 0, FlowState::CLOSING)),
+    )
+    .wait(idle + 1)
+    .packet("packet too late", &following, strayed(scene, &following))
+}
+
+fn udp(scene: Scene) -> Case {
+    let packet = scene.opening(0);
+    let idle = ticks(UDP_S);
+    Case::new(
+        format!("{scene}: a flow is forgotten after five minutes"),
+        &mut scene.setup(2),
+    )
+    .packet("first packet", &packet, scene.opened(&packet, 0, 0))
+    .packet("second packet", &packet, scene.promoted(&packet, 0, 0))
+    .wait(idle)
+    .packet(
+        "packet in time",
+        &packet,
+        scene
+            .forwarded(&packet, 0)
+            .change(scene.state(Established, 0, 0, FlowState::ESTABLISHED)),
+    )
+    .wait(idle + 1)
+    .packet(
+        "packet too late",
+        &packet,
+        reopened(scene, &packet, Established),
+    )
+}
+
+/// The flow is forgotten and scheduled anew, to the second backend.
+fn reopened(scene: Scene, packet: &Packet, from: crate::ring::Table) -> Expect {
+    scene
+        .forwarded(packet, 1)
+        .new_flow()
+        .change(scene.gone(from, 0, 0))
+        .change(scene.laid(0, 1))
+}
+
+/// The flow is forgotten and its packet is a stray.
+fn strayed(scene: Scene, packet: &Packet) -> Expect {
+    scene
+        .forwarded(packet, 0)
+        .because(Reason::Stray)
+        .change(scene.gone(Established, 0, 0))
+        .change(scene.laid(0, 0))
+}
+
+fn reply_refreshes(scene: Scene) -> Case {
+    let (opening, following) = (scene.opening(0), scene.following(0));
+    let reply = scene.reply(0, ACK);
+    Case::new(
+        format!("{scene}: a reply keeps the way back alive, in either table"),
+        &mut scene.setup(1),
+    )
+    .packet("first packet", &opening, scene.opened(&opening, 0, 0))
+    .wait(10)
+    .packet(
+        "reply while pending",
+        &reply,
+        scene
+            .returned(&reply, 0, 0)
+            .change(scene.refreshed(Pending, 0, 0, FlowState::PENDING)),
+    )
+    .packet(
+        "second packet",
+        &following,
+        scene.promoted(&following, 0, 0),
+    )
+    .wait(10)
+    .packet(
+        "reply when established",
+        &reply,
+        scene.returned(&reply, 0, 0).change(scene.refreshed(
+            Established,
+            0,
+            0,
+            FlowState::ESTABLISHED,
+        )),
+    )
+}
+
+/// The way back over another router.
+fn other_way(scene: Scene) -> Change {
+    let mut way = scene.way_back(0, 0);
+    way.state = FlowState::ESTABLISHED;
+    way.hop = Hop::new(INTERFACE, OTHER_ROUTER, OUR_MAC);
+    Change::Reverse(Established, scene.reply_tuple(0), Some(way))
+}
+
+fn client_moves(scene: Scene) -> Case {
+    let (opening, following) = (scene.opening(0), scene.following(0));
+    let moved = following.clone().link(OTHER_ROUTER, OUR_MAC);
+    let reply = scene.reply(0, ACK);
+    let back = scene.at_client(&reply, 0).link(OUR_MAC, OTHER_ROUTER);
+    Case::new(
+        format!("{scene}: replies follow the client to another router"),
+        &mut scene.setup(1),
+    )
+    .packet("first packet", &opening, scene.opened(&opening, 0, 0))
+    .packet(
+        "second packet",
+        &following,
+        scene.promoted(&following, 0, 0),
+    )
+    .wait(10)
+    .packet(
+        "packet by another router",
+        &moved,
+        scene
+            .forwarded(&moved, 0)
+            .change(scene.state(Established, 0, 0, FlowState::ESTABLISHED))
+            .change([other_way(scene)]),
+    )
+    .packet("reply", &reply, Expect::to_client(0, 0, &back))
+}
+
+fn client_moves_while_pending(scene: Scene) -> Case {
+    let (opening, following) = (scene.opening(0), scene.following(0));
+    let moved = following.link(OTHER_ROUTER, OUR_MAC);
+    Case::new(
+        format!("{scene}: a promoted flow's replies go where its last packet came from"),
+        &mut scene.setup(1),
+    )
+    .packet("first packet", &opening, scene.opened(&opening, 0, 0))
+    .packet(
+        "second packet by another router",
+        &moved,
+        scene.promoted(&moved, 0, 0).change([other_way(scene)]),
+    )
+}
+
+fn old_way_back(scene: Scene) -> Case {
+    let (opening, following) = (scene.opening(0), scene.following(0));
+    let reply = scene.reply(0, ACK);
+    let other = scene.opening(1);
+    Case::new(
+        format!(
+            "{scene}: a way back that nobody used for long leads nowhere, and its port is free"
+        ),
+        &mut scene.setup(1),
+    )
+    .packet("first packet", &opening, scene.opened(&opening, 0, 0))
+    .packet(
+        "second packet",
+        &following,
+        scene.promoted(&following, 0, 0),
+    )
+    .wait(ticks(ESTABLISHED_S) + 1)
+    .packet("late reply", &reply, Expect::pass(Reason::NotOurs))
+    .packet(
+        "another client",
+        &other,
+        scene.opened(&other, 1, 0).change([Change::Reverse(
+            Established,
+            scene.reply_tuple(0),
+            None,
+        )]),
+    )
+    .packet("its reply", &reply, scene.returned(&reply, 1, 0))
+}

@@ -1,0 +1,161 @@
+//! From headers to bytes, by etherparse.
+
+use std::net::IpAddr;
+
+use etherparse::{
+    EtherType, Ethernet2Header, IpFragOffset, IpNumber, Ipv4Header, Ipv6FlowLabel, Ipv6Header,
+    SingleVlanHeader, TcpHeader, UdpHeader, VlanId, VlanPcp,
+};
+
+use super::{ACK, FIN, PSH, Packet, RST, SYN, Transport};
+
+pub(super) fn frame(packet: &Packet) -> Vec<u8> {
+    let mut bytes = link(packet);
+    bytes.extend(network(packet));
+    bytes.resize(bytes.len() + packet.padding, 0x5a);
+    bytes
+}
+
+fn link(packet: &Packet) -> Vec<u8> {
+    let network = if packet.source.is_ipv4() {
+        0x0800
+    } else {
+        0x86dd
+    };
+    let mut types: Vec<u16> = packet.tags.iter().map(|(kind, _)| *kind).collect();
+    types.push(network);
+    let header = Ethernet2Header {
+        source: packet.from_mac,
+        destination: packet.to_mac,
+        ether_type: EtherType(types[0]),
+    };
+    let mut bytes = header.to_bytes().to_vec();
+    for ((_, id), next) in packet.tags.iter().zip(&types[1..]) {
+        let tag = SingleVlanHeader {
+            pcp: VlanPcp::ZERO,
+            drop_eligible_indicator: false,
+            vlan_id: VlanId::try_new(*id).unwrap(),
+            ether_type: EtherType(*next),
+        };
+        bytes.extend(tag.to_bytes());
+    }
+    bytes
+}
+
+fn network(packet: &Packet) -> Vec<u8> {
+    let body = transport(packet);
+    match (packet.source.ip(), packet.destination.ip()) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            let mut header = Ipv4Header::new(
+                0,
+                packet.hop_limit,
+                IpNumber(packet.protocol()),
+                source.octets(),
+                destination.octets(),
+            )
+            .unwrap();
+            header.identification = 0x1234;
+            header.dont_fragment = packet.fragment == (0, false);
+            header.fragment_offset = IpFragOffset::try_new(packet.fragment.0).unwrap();
+            header.more_fragments = packet.fragment.1;
+            header.options = packet.options.as_slice().try_into().unwrap();
+            header.set_payload_len(body.len()).unwrap();
+            header.header_checksum = header.calc_header_checksum();
+            let mut bytes = header.to_bytes().to_vec();
+            bytes.extend(body);
+            bytes
+        }
+        (IpAddr::V6(source), IpAddr::V6(destination)) => {
+            let chain = extensions(packet);
+            let header = Ipv6Header {
+                traffic_class: 0,
+                flow_label: Ipv6FlowLabel::ZERO,
+                payload_length: u16::try_from(chain.len() + body.len()).unwrap(),
+                next_header: IpNumber(
+                    packet
+                        .extensions
+                        .first()
+                        .map_or(packet.protocol(), super::Extension::protocol),
+                ),
+                hop_limit: packet.hop_limit,
+                source: source.octets(),
+                destination: destination.octets(),
+            };
+            let mut bytes = header.to_bytes().to_vec();
+            bytes.extend(chain);
+            bytes.extend(body);
+            bytes
+        }
+        _ => panic!("source and destination are of two families"),
+    }
+}
+
+fn extensions(packet: &Packet) -> Vec<u8> {
+    let following = packet
+        .extensions
+        .iter()
+        .skip(1)
+        .map(super::Extension::protocol)
+        .chain([packet.protocol()]);
+    packet
+        .extensions
+        .iter()
+        .zip(following)
+        .flat_map(|(extension, next)| extension.bytes(next))
+        .collect()
+}
+
+fn transport(packet: &Packet) -> Vec<u8> {
+    let mut bytes = match &packet.transport {
+        Transport::Tcp { flags, options } => tcp(packet, *flags, options),
+        Transport::Udp { checksum } => udp(packet, *checksum),
+        Transport::Raw(_) => Vec::new(),
+    };
+    bytes.extend(&packet.payload);
+    bytes
+}
+
+fn tcp(packet: &Packet, flags: u8, options: &[u8]) -> Vec<u8> {
+    let (source, destination) = (packet.source.port(), packet.destination.port());
+    let mut header = TcpHeader::new(source, destination, 0x0102_0304, 0x4000);
+    header.fin = flags & FIN != 0;
+    header.syn = flags & SYN != 0;
+    header.rst = flags & RST != 0;
+    header.psh = flags & PSH != 0;
+    header.ack = flags & ACK != 0;
+    header.acknowledgment_number = if header.ack { 0x0a0b_0c0d } else { 0 };
+    header.set_options_raw(options).unwrap();
+    header.checksum = match (packet.source.ip(), packet.destination.ip()) {
+        (IpAddr::V4(s), IpAddr::V4(d)) => {
+            header.calc_checksum_ipv4_raw(s.octets(), d.octets(), &packet.payload)
+        }
+        (IpAddr::V6(s), IpAddr::V6(d)) => {
+            header.calc_checksum_ipv6_raw(s.octets(), d.octets(), &packet.payload)
+        }
+        _ => panic!("source and destination are of two families"),
+    }
+    .unwrap();
+    header.to_bytes().to_vec()
+}
+
+fn udp(packet: &Packet, checksum: bool) -> Vec<u8> {
+    let mut header = UdpHeader {
+        source_port: packet.source.port(),
+        destination_port: packet.destination.port(),
+        length: u16::try_from(8 + packet.payload.len()).unwrap(),
+        checksum: 0,
+    };
+    if checksum {
+        header.checksum = match (packet.source.ip(), packet.destination.ip()) {
+            (IpAddr::V4(s), IpAddr::V4(d)) => {
+                header.calc_checksum_ipv4_raw(s.octets(), d.octets(), &packet.payload)
+            }
+            (IpAddr::V6(s), IpAddr::V6(d)) => {
+                header.calc_checksum_ipv6_raw(s.octets(), d.octets(), &packet.payload)
+            }
+            _ => panic!("source and destination are of two families"),
+        }
+        .unwrap();
+    }
+    header.to_bytes().to_vec()
+}

@@ -1,0 +1,226 @@
+//! Packets as headers, to send and to expect.
+//!
+//! Bytes and all checksums come from etherparse, computed in full: nothing here shares a line
+//! with the code under test.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a packet that cannot be built is a mistake in the test"
+)]
+
+mod encode;
+mod extension;
+pub mod verify;
+
+use std::net::SocketAddr;
+
+use lb_common::abi::Hop;
+
+pub use extension::Extension;
+
+/// TCP's FIN flag.
+pub const FIN: u8 = 0x01;
+/// TCP's SYN flag.
+pub const SYN: u8 = 0x02;
+/// TCP's RST flag.
+pub const RST: u8 = 0x04;
+/// TCP's PSH flag.
+pub const PSH: u8 = 0x08;
+/// TCP's ACK flag.
+pub const ACK: u8 = 0x10;
+
+/// The Ethernet address that clients' packets come from.
+pub const CLIENT_MAC: [u8; 6] = [0x02, 0, 0, 0, 0xc0, 0x01];
+
+/// A packet as headers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Packet {
+    /// Destination Ethernet address.
+    pub to_mac: [u8; 6],
+    /// Source Ethernet address.
+    pub from_mac: [u8; 6],
+    /// VLAN tags from the outside in: `EtherType` and VLAN id.
+    pub tags: Vec<(u16, u16)>,
+    /// Source address and port.
+    pub source: SocketAddr,
+    /// Destination address and port.
+    pub destination: SocketAddr,
+    /// Time to live or hop limit.
+    pub hop_limit: u8,
+    /// IPv4 options; a multiple of four bytes.
+    pub options: Vec<u8>,
+    /// IPv6 extension headers in order.
+    pub extensions: Vec<Extension>,
+    /// IPv4 fragment: offset in units of eight bytes, and whether more follow.
+    pub fragment: (u16, bool),
+    /// What the IP packet carries.
+    pub transport: Transport,
+    /// What follows the transport header.
+    pub payload: Vec<u8>,
+    /// Bytes of link padding behind the IP packet.
+    pub padding: usize,
+}
+
+/// What an IP packet carries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Transport {
+    /// TCP with these flags and options.
+    Tcp {
+        /// The flags.
+        flags: u8,
+        /// Options; a multiple of four bytes.
+        options: Vec<u8>,
+    },
+    /// UDP.
+    Udp {
+        /// Whether the sender computed a checksum.
+        checksum: bool,
+    },
+    /// Another protocol, or a fragment without header: the payload alone.
+    Raw(u8),
+}
+
+impl Packet {
+    /// A TCP packet from a client with these flags.
+    pub fn tcp(source: SocketAddr, destination: SocketAddr, flags: u8) -> Self {
+        let transport = Transport::Tcp {
+            flags,
+            options: Vec::new(),
+        };
+        Self::new(source, destination, transport)
+    }
+
+    /// A UDP packet from a client.
+    pub fn udp(source: SocketAddr, destination: SocketAddr) -> Self {
+        Self::new(source, destination, Transport::Udp { checksum: true })
+    }
+
+    /// A packet of any other protocol.
+    pub fn raw(source: SocketAddr, destination: SocketAddr, protocol: u8) -> Self {
+        Self::new(source, destination, Transport::Raw(protocol)).payload(&[0; 24])
+    }
+
+    fn new(source: SocketAddr, destination: SocketAddr, transport: Transport) -> Self {
+        Self {
+            to_mac: crate::world::OUR_MAC,
+            from_mac: CLIENT_MAC,
+            tags: Vec::new(),
+            source,
+            destination,
+            hop_limit: 64,
+            options: Vec::new(),
+            extensions: Vec::new(),
+            fragment: (0, false),
+            transport,
+            payload: Vec::new(),
+            padding: 0,
+        }
+    }
+
+    /// With a payload.
+    #[must_use]
+    pub fn payload(mut self, payload: &[u8]) -> Self {
+        self.payload = payload.to_vec();
+        self
+    }
+
+    /// With another hop limit.
+    #[must_use]
+    pub fn hop_limit(mut self, hop_limit: u8) -> Self {
+        self.hop_limit = hop_limit;
+        self
+    }
+
+    /// With one more VLAN tag inside the others.
+    #[must_use]
+    pub fn tag(mut self, ether_type: u16, id: u16) -> Self {
+        self.tags.push((ether_type, id));
+        self
+    }
+
+    /// With IPv4 options.
+    #[must_use]
+    pub fn options(mut self, options: &[u8]) -> Self {
+        self.options = options.to_vec();
+        self
+    }
+
+    /// With one more IPv6 extension header.
+    #[must_use]
+    pub fn extension(mut self, extension: Extension) -> Self {
+        self.extensions.push(extension);
+        self
+    }
+
+    /// As a fragment: the offset is in units of eight bytes.
+    #[must_use]
+    pub fn fragment(mut self, offset: u16, more: bool) -> Self {
+        if self.source.is_ipv4() {
+            self.fragment = (offset, more);
+            self
+        } else {
+            self.extension(Extension::Fragment { offset, more })
+        }
+    }
+
+    /// With link padding.
+    #[must_use]
+    pub fn padding(mut self, bytes: usize) -> Self {
+        self.padding = bytes;
+        self
+    }
+
+    /// Between other Ethernet addresses.
+    #[must_use]
+    pub fn link(mut self, from: [u8; 6], to: [u8; 6]) -> Self {
+        self.from_mac = from;
+        self.to_mac = to;
+        self
+    }
+
+    /// With TCP options; nothing for other protocols.
+    #[must_use]
+    pub fn tcp_options(mut self, bytes: &[u8]) -> Self {
+        if let Transport::Tcp { options, .. } = &mut self.transport {
+            *options = bytes.to_vec();
+        }
+        self
+    }
+
+    /// Without the checksum that UDP may leave out.
+    #[must_use]
+    pub fn without_checksum(mut self) -> Self {
+        if let Transport::Udp { checksum } = &mut self.transport {
+            *checksum = false;
+        }
+        self
+    }
+
+    /// As it leaves by a hop.
+    #[must_use]
+    pub fn sent_to(self, hop: &Hop) -> Self {
+        self.link(hop.source(), hop.destination())
+    }
+
+    /// As it leaves a router with other addresses.
+    #[must_use]
+    pub fn translated(mut self, source: SocketAddr, destination: SocketAddr) -> Self {
+        self.source = source;
+        self.destination = destination;
+        self.hop_limit -= 1;
+        self
+    }
+
+    /// The protocol number behind all extension headers.
+    pub fn protocol(&self) -> u8 {
+        match self.transport {
+            Transport::Tcp { .. } => 6,
+            Transport::Udp { .. } => 17,
+            Transport::Raw(protocol) => protocol,
+        }
+    }
+
+    /// Its bytes on the wire.
+    pub fn bytes(&self) -> Vec<u8> {
+        encode::frame(self)
+    }
+}

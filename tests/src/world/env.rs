@@ -1,0 +1,106 @@
+//! What does not depend on the address family.
+
+use lb_common::abi::{Backend, Features, PortTable, Reason, Rule, Tally, Ticks};
+use lb_common::datapath::Env;
+
+use super::table::Fixed;
+use super::{Chance, World};
+
+impl Env for World {
+    type BackendCell = Fixed<Backend>;
+
+    fn features(&self) -> Features {
+        self.settings.features
+    }
+
+    fn nat_ports(&self) -> (u16, u16) {
+        (self.settings.nat_port_first, self.settings.nat_port_count)
+    }
+
+    fn rule_words(&self) -> u32 {
+        self.settings.rule_words
+    }
+
+    fn ingress_interface(&self) -> u32 {
+        self.interface
+    }
+
+    fn now(&self) -> Ticks {
+        self.now
+    }
+
+    fn random(&mut self) -> u32 {
+        match &mut self.chance {
+            Chance::Seeded(random) => rand::RngExt::random(random),
+            Chance::Oracle(oracle) => oracle(self.asked.get()),
+        }
+    }
+
+    fn slot(&self, index: u32) -> Option<u32> {
+        self.slots.get(index as usize).copied()
+    }
+
+    fn backend(&self, id: u32) -> Option<Self::BackendCell> {
+        // The kernel's table is an array: ids that nobody has are entries of zeros.
+        let limit = lb_common::abi::limits::BACKENDS;
+        (id < limit).then(|| Fixed(self.backends.get(&id).copied().unwrap_or_default()))
+    }
+
+    fn next_cursor(&mut self, service: u32) -> u64 {
+        let cursor = self.cursors.entry(service).or_default();
+        *cursor += 1;
+        *cursor - 1
+    }
+
+    fn port_row(&self, table: PortTable, index: u16) -> u32 {
+        self.firewall.ports.as_ref().map_or(0, |ports| {
+            ports.tables[table as usize][usize::from(index)].into()
+        })
+    }
+
+    fn row_word(&self, row: u32, word: u32) -> u64 {
+        self.firewall
+            .rows
+            .get(row as usize)
+            .map_or(0, |row| row.words[word as usize])
+    }
+
+    fn rule(&self, position: u32) -> Option<Rule> {
+        self.firewall.rules.get(position as usize).copied()
+    }
+
+    fn count_reason(&mut self, reason: Reason, bytes: u64) {
+        tally(
+            self.counted.reasons.entry(reason as u32).or_default(),
+            bytes,
+        );
+    }
+
+    fn count_rule(&mut self, id: u32, bytes: u64) {
+        tally(self.counted.rules.entry(id).or_default(), bytes);
+    }
+
+    fn count_ingress(&mut self, service: u32, backend: u32, bytes: u64, new_flow: bool) {
+        let services = self.counted.services.entry(service).or_default();
+        tally(&mut services.ingress, bytes);
+        services.connections += u64::from(new_flow);
+        // The kernel's array has no entry for a backend that is none.
+        if backend < lb_common::abi::limits::BACKENDS {
+            let backends = self.counted.backends.entry(backend).or_default();
+            tally(&mut backends.ingress, bytes);
+            backends.connections += u64::from(new_flow);
+        }
+    }
+
+    fn count_egress(&mut self, service: u32, backend: u32, bytes: u64) {
+        let services = self.counted.services.entry(service).or_default();
+        tally(&mut services.egress, bytes);
+        let backends = self.counted.backends.entry(backend).or_default();
+        tally(&mut backends.egress, bytes);
+    }
+}
+
+fn tally(tally: &mut Tally, bytes: u64) {
+    tally.packets += 1;
+    tally.bytes += bytes;
+}
