@@ -5,4 +5,5 @@ pub mod kernel;
 pub mod lab;
 pub mod packet;
 pub mod ring;
+pub mod traffic;
 pub mod world;

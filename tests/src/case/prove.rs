@@ -15,7 +15,7 @@ pub enum Proof {
     Fails(String),
 }
 
-/// Runs a case. Ages may exceed what is expected by `slack` ticks.
+/// Runs a case. Ages may differ from what is expected by `slack` ticks.
 pub fn prove(case: &Case, ring: &mut dyn Ring, slack: u32) -> Proof {
     let mut expected = ring.state();
     for (number, step) in (1..).zip(&case.steps) {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use aya::Pod;
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray};
-use lb_common::abi::{Flow, FlowKey, Reverse, Tally, Ticks, Traffic, V4, V6};
+use lb_common::abi::{Backend, Flow, FlowKey, Reverse, Tally, Ticks, Traffic, V4, V6};
 use lb_userspace::dataplane::Generation;
 
 use crate::ring::{FlowView, State, Table, Tuple};
@@ -145,6 +145,58 @@ fn rewrite<K: Pod, V: Pod>(
         map.insert(key, value, 0).expect("the entry can be written");
         possible
     })
+}
+
+/// Empties every table of flows, every counter, and every backend's entry.
+pub(super) fn clear(generation: &mut Generation) {
+    for (name, _) in FLOWS_V4 {
+        remove_all::<FlowKey<V4>, Flow>(generation, name);
+    }
+    for (name, _) in FLOWS_V6 {
+        remove_all::<FlowKey<V6>, Flow>(generation, name);
+    }
+    for (name, _) in REVERSES_V4 {
+        remove_all::<FlowKey<V4>, Reverse<V4>>(generation, name);
+    }
+    for (name, _) in REVERSES_V6 {
+        remove_all::<FlowKey<V6>, Reverse<V6>>(generation, name);
+    }
+    let used = state(generation, Ticks(0));
+    zero::<Tally>(generation, "REASON_TALLY", used.reasons.into_keys());
+    zero::<Tally>(generation, "RULE_TALLY", used.rules.into_keys());
+    zero::<Traffic>(generation, "SERVICE_TRAFFIC", used.services.into_keys());
+    zero::<Traffic>(generation, "BACKEND_TRAFFIC", used.backends.into_keys());
+    let map = generation.map_mut("CURSORS").expect("a map");
+    let mut cursors: Array<_, [u64; 8]> = map.try_into().expect("an array");
+    for id in used.cursors.into_keys() {
+        cursors.set(id, [0; 8], 0).expect("within the array");
+    }
+    for id in 0..IDS {
+        generation
+            .write_backend(id, &Backend::default())
+            .expect("within the array");
+    }
+}
+
+fn zero<V: Pod + Default>(
+    generation: &mut Generation,
+    name: &'static str,
+    ids: impl Iterator<Item = u32>,
+) {
+    for id in ids {
+        generation
+            .set_on_each_cpu(name, id, V::default())
+            .expect("within the array");
+    }
+}
+
+fn remove_all<K: Pod, V: Pod>(generation: &mut Generation, name: &'static str) {
+    let all = entries::<K, V>(generation, name);
+    let map = generation.map_mut(name).expect("a map");
+    let mut map: HashMap<&mut MapData, K, V> = map.try_into().expect("a hash map");
+    for (key, _) in all {
+        map.remove(&key).expect("the entry is there");
+    }
 }
 
 /// The port that a pending flow has towards its backend.
