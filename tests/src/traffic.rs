@@ -178,8 +178,8 @@ impl Traffic {
             0 => bytes[at] ^= 1 << self.random.random_range(0..8),
             1 => bytes[at] = self.random.random(),
             2 => {
-                bytes[at] =
-                    [0, 1, 4, 5, 6, 17, 43, 44, 51, 60, 0x45, 0xff][self.random.random_range(0..12)]
+                bytes[at] = [0, 1, 4, 5, 6, 17, 43, 44, 51, 60, 0x45, 0xff]
+                    [self.random.random_range(0..12)];
             }
             3 => bytes.truncate(self.random.random_range(0..=bytes.len())),
             4 => {

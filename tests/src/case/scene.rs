@@ -85,7 +85,7 @@ impl Scene {
     }
 
     /// An address of the family: the IPv4 network's last byte, or the IPv6 prefix's last word.
-    fn address(&self, v4: [u8; 3], v6: u16, last: u8) -> IpAddr {
+    fn address(self, v4: [u8; 3], v6: u16, last: u8) -> IpAddr {
         if self.v6 {
             IpAddr::from([0x2001, 0xdb8, v6, 0, 0, 0, 0, u16::from(last)])
         } else {
@@ -165,7 +165,7 @@ impl Scene {
             .link(hop.destination(), hop.source())
     }
 
-    fn between(&self, source: SocketAddr, destination: SocketAddr, flags: u8) -> Packet {
+    fn between(self, source: SocketAddr, destination: SocketAddr, flags: u8) -> Packet {
         if self.is_tcp() {
             Packet::tcp(source, destination, flags).payload(b"GET / HTTP/1.1\r\n\r\n")
         } else {
@@ -312,7 +312,7 @@ impl Scene {
     }
 
     fn both(
-        &self,
+        self,
         table: Table,
         client: u8,
         backend: u8,

@@ -40,7 +40,7 @@ pub const INTERFACE: u32 = 1;
 pub type Oracle = Box<dyn FnMut(Option<Tuple>) -> u32>;
 
 enum Chance {
-    Seeded(StdRng),
+    Seeded(Box<StdRng>),
     Oracle(Oracle),
 }
 
@@ -86,7 +86,7 @@ impl World {
             interface: INTERFACE,
             writes: None,
             settings: Settings::default(),
-            chance: Chance::Seeded(StdRng::seed_from_u64(seed)),
+            chance: Chance::Seeded(Box::new(StdRng::seed_from_u64(seed))),
             asked: Cell::new(None),
             v4: Part::new(flows, pending),
             v6: Part::new(flows, pending),
