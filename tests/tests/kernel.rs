@@ -1,7 +1,11 @@
 //! Every case of the corpus in the kernel.
 
-use lb_tests::case::{Case, Proof, Step, corpus, prove};
+use std::net::SocketAddr;
+
+use lb_tests::case::{Case, Proof, Scene, Step, corpus, prove};
 use lb_tests::kernel::{self, Kernel};
+use lb_tests::world::{BackendSetup, Setup, addresses, rule};
+use lb_userspace::document::{Action, Rule};
 
 /// Ticks that may pass while a case runs.
 const SLACK: u32 = 4;
@@ -91,3 +95,49 @@ macro_rules! groups {
 groups!(
     link, ipv4, ipv6, fragments, transport, services, lifecycle, strays, idle, backends, firewall,
 );
+
+/// Each set of features is another program to the verifier: each must load, well below its limit.
+#[test]
+fn every_set_of_features_is_verified() {
+    /// Half of what the verifier walks at most.
+    const INSTRUCTIONS_MAX: u32 = 500_000;
+    if !kernel::is_available() {
+        return;
+    }
+    let mut most = 0;
+    for choice in 0_u8..32 {
+        let has = |bit: u8| choice & 1 << bit != 0;
+        let mut setup = Setup::new(&[]).nat_ports(1024, 31_744);
+        let all = Scene::all();
+        let scenes = all.iter().filter(|scene| {
+            scene.is_tcp() && has(u8::from(scene.v6)) && has(2 + u8::from(scene.is_nat()))
+        });
+        for (index, scene) in (0..).zip(scenes) {
+            // Port 0 makes the lookup of services for any port part of the program.
+            let vip = SocketAddr::new(scene.vip().ip(), index * 80);
+            let backend = BackendSetup::new(scene.backend(0));
+            let name = scene.to_string();
+            setup = setup.service(&name, vip, scene.protocol, scene.forward, &[backend]);
+        }
+        if has(4) {
+            setup = setup.block("203.0.113.0/24").rule(Rule {
+                source: addresses(&["2001:db8::/32"]),
+                destination: addresses(&["!192.0.2.0/24"]),
+                protocol: Some(6),
+                port: vec![(22, 22)],
+                source_port: vec![(0, 1023)],
+                ..rule("all dimensions", Action::Drop)
+            });
+        }
+        let tables = setup.tables();
+        let instructions = Kernel::new(&tables).verified_instructions();
+        println!("{:?}: {instructions}", tables.features());
+        assert!(
+            instructions < INSTRUCTIONS_MAX,
+            "{:?}: {instructions} instructions",
+            tables.features()
+        );
+        most = most.max(instructions);
+    }
+    assert!(most > 0, "the kernel does not tell");
+}

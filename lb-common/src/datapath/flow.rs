@@ -47,7 +47,11 @@ pub(super) fn assign<A: Family, F: Frame, E: Env + Tables<A>>(
             .backend(flow.backend)
             .filter(|b| b.load().incarnation == flow.incarnation);
         if is_live(&flow, arrival, now) {
-            if let Some(backend) = backend.filter(|b| b.load().state.keeps_flows()) {
+            let keeps = backend.filter(|b| b.load().state.keeps_flows());
+            moved = keeps.is_none();
+            if let Some(backend) = keeps
+                && has_way_back(env, arrival.key, service, backend, &flow, now)
+            {
                 notes.backend = flow.backend;
                 reachable(&backend)?;
                 follow(env, arrival, service, backend, (stage, &cell, flow), now)?;
@@ -58,7 +62,6 @@ pub(super) fn assign<A: Family, F: Frame, E: Env + Tables<A>>(
                     reason: Reason::ToBackend,
                 });
             }
-            moved = true;
         }
         forget(env, arrival.key, service, backend, stage, flow);
     }
@@ -81,6 +84,22 @@ fn is_live<A, F>(flow: &Flow, arrival: Arrival<'_, A, F>, now: Ticks) -> bool {
         TCP_TRANSITORY
     };
     now.since(flow.seen) <= idle_max
+}
+
+/// Whether replies still find the client. A port goes to another flow only after it has rested,
+/// so that a flow that was seen just now need not be asked.
+#[inline(always)]
+fn has_way_back<A: Family, E: Env + Tables<A>>(
+    env: &E,
+    key: &FlowKey<A>,
+    service: <E as Tables<A>>::ServiceCell,
+    backend: E::BackendCell,
+    flow: &Flow,
+    now: Ticks,
+) -> bool {
+    flow.seen == now
+        || !uses_nat(env, &service)
+        || nat::is_held(env, key, backend, flow.source_port)
 }
 
 /// Brings a live flow's entry up to date.

@@ -183,7 +183,21 @@ pub(super) fn refresh<A: Family, F: Frame, E: Env + Tables<A>>(
     }
 }
 
-/// Removes a way back.
+/// Whether a flow still has its way back: a port that has rested may have gone to another.
+#[inline(always)]
+pub(super) fn is_held<A: Family, E: Env + Tables<A>>(
+    env: &E,
+    flow: &FlowKey<A>,
+    backend: E::BackendCell,
+    port: u16,
+) -> bool {
+    let key = reply_key(flow, &backend, port);
+    env.reverse(Stage::Established, &key)
+        .or_else(|| env.reverse(Stage::Pending, &key))
+        .is_none_or(|cell| cell.with(|reverse| belongs(reverse, flow)))
+}
+
+/// Removes a flow's way back; another flow's stays.
 #[inline(always)]
 pub(super) fn forget<A: Family, E: Env + Tables<A>>(
     env: &mut E,
@@ -192,7 +206,22 @@ pub(super) fn forget<A: Family, E: Env + Tables<A>>(
     stage: Stage,
     port: u16,
 ) {
-    env.remove_reverse(stage, &reply_key(flow, &backend, port));
+    let key = reply_key(flow, &backend, port);
+    let own = env
+        .reverse(stage, &key)
+        .is_some_and(|cell| cell.with(|reverse| belongs(reverse, flow)));
+    if own {
+        env.remove_reverse(stage, &key);
+    }
+}
+
+/// Whether a way back leads to a flow's client.
+#[inline(always)]
+fn belongs<A: Family>(reverse: &Reverse<A>, flow: &FlowKey<A>) -> bool {
+    reverse.client == flow.remote
+        && reverse.client_port == flow.remote_port
+        && reverse.vip == flow.local
+        && reverse.vip_port == flow.local_port
 }
 
 /// The 5-tuple of the backend's replies.

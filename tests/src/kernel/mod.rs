@@ -79,6 +79,14 @@ impl Kernel {
             .expect("the maps take the tables");
     }
 
+    /// Instructions that the verifier walked.
+    pub fn verified_instructions(&mut self) -> u32 {
+        self.generation
+            .verified()
+            .expect("the kernel tells of its programs")
+            .verified_instructions
+    }
+
     /// The port that a pending flow has towards its backend.
     pub fn pending_port(&self, flow: &Tuple) -> Option<u16> {
         maps::pending_port(&self.generation, flow)

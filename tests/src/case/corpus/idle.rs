@@ -33,6 +33,10 @@ pub(super) fn cases() -> Vec<Case> {
         cases.push(client_moves(scene));
         cases.push(client_moves_while_pending(scene));
         cases.push(old_way_back(scene));
+        cases.push(pending_port_changes_hands(scene));
+        if scene.is_tcp() {
+            cases.push(port_changes_hands(scene));
+        }
     }
     cases
 }
@@ -262,4 +266,83 @@ fn old_way_back(scene: Scene) -> Case {
         )]),
     )
     .packet("its reply", &reply, scene.returned(&reply, 1, 0))
+}
+
+/// A port that is taken from a flow that rests does not lead the two into each other.
+///
+/// There is one port only, so every try is of the last kind, which leaves a port two ticks.
+const PRESSED: u32 = 3;
+
+/// The first client's connection is closed, the second has its port: the first comes back.
+fn port_changes_hands(scene: Scene) -> Case {
+    let (opening, following) = (scene.opening(0), scene.following(0));
+    let fin = scene.from_client(0, FIN | ACK);
+    let (other, other_following) = (scene.opening(1), scene.following(1));
+    let reply = scene.reply(0, ACK);
+    Case::new(
+        format!("{scene}: a closed flow that comes back leaves its port to the one who has it"),
+        &mut scene.setup(1),
+    )
+    .packet("SYN", &opening, scene.opened(&opening, 0, 0))
+    .packet("FIN", &fin, {
+        let changes = scene.moved_up(0, 0, FlowState::CLOSING);
+        scene.forwarded(&fin, 0).change(changes)
+    })
+    .wait(PRESSED)
+    .packet(
+        "another client",
+        &other,
+        scene
+            .opened(&other, 1, 0)
+            .change([lost_way(scene, Established)]),
+    )
+    .packet(
+        "its second packet",
+        &other_following,
+        scene.promoted(&other_following, 1, 0),
+    )
+    .packet(
+        "the first client's late ACK",
+        &following,
+        no_port(scene).change([flow_gone(scene, Established)]),
+    )
+    .packet("SYN of the first client", &opening, {
+        no_port(scene).change([Change::Cursor(0)])
+    })
+    .packet("reply", &reply, scene.returned(&reply, 1, 0))
+}
+
+/// The first client's SYN was never answered, the second client has its port: the first repeats
+/// its SYN, or its datagram.
+fn pending_port_changes_hands(scene: Scene) -> Case {
+    let opening = scene.opening(0);
+    let other = scene.opening(1);
+    let reply = scene.reply(0, ACK);
+    Case::new(
+        format!("{scene}: a repeated first packet leaves its port to the one who has it"),
+        &mut scene.setup(1),
+    )
+    .packet("first packet", &opening, scene.opened(&opening, 0, 0))
+    .wait(PRESSED)
+    .packet("another client", &other, scene.opened(&other, 1, 0))
+    .packet(
+        "first packet again",
+        &opening.clone().link(OTHER_ROUTER, OUR_MAC),
+        no_port(scene).change([flow_gone(scene, Pending), Change::Cursor(0)]),
+    )
+    .packet("reply", &reply, scene.returned(&reply, 1, 0))
+}
+
+/// The only port is another flow's.
+fn no_port(scene: Scene) -> Expect {
+    debug_assert!(scene.is_nat());
+    Expect::drop(Reason::NoPort).of(0).at(0)
+}
+
+fn flow_gone(scene: Scene, table: crate::ring::Table) -> Change {
+    Change::Flow(table, scene.tuple(0), None)
+}
+
+fn lost_way(scene: Scene, table: crate::ring::Table) -> Change {
+    Change::Reverse(table, scene.reply_tuple(0), None)
 }
