@@ -1,6 +1,10 @@
 //! The engine in the kernel: the product's own object, loaded and filled by the product's own
 //! dataplane, run by `BPF_PROG_TEST_RUN`. Nothing is attached to any interface.
 #![expect(
+    clippy::missing_panics_doc,
+    reason = "a mistake in a test fails it by panicking, everywhere"
+)]
+#![expect(
     clippy::expect_used,
     reason = "a kernel that refuses what it should do fails the test"
 )]
@@ -39,10 +43,6 @@ pub struct Kernel {
 struct Pins(Option<PathBuf>);
 
 /// Whether the kernel ring can run here; otherwise prints why not, which in CI is a failure.
-///
-/// # Panics
-///
-/// In CI, if it cannot.
 pub fn is_available() -> bool {
     let Err(error) = Host::probe() else {
         return true;
