@@ -296,13 +296,7 @@ impl Scene {
     }
 
     /// A way back alone takes another state, or is refreshed; nothing where there is none.
-    pub fn refreshed(
-        self,
-        table: Table,
-        client: u8,
-        backend: u8,
-        state: FlowState,
-    ) -> Vec<Change> {
+    pub fn refreshed(self, table: Table, client: u8, backend: u8, state: FlowState) -> Vec<Change> {
         let way = ReverseView {
             state,
             ..self.way_back(client, backend)

@@ -180,6 +180,10 @@ impl Ring for Kernel {
         self.generation = load(tables, &self.pins);
     }
 
+    fn forget_ways_back(&mut self) {
+        maps::forget_ways_back(&mut self.generation);
+    }
+
     fn state(&mut self) -> State {
         maps::state(&self.generation, now())
     }
