@@ -258,7 +258,12 @@ impl Controller {
 
     /// Once a second: blocks end, and unresolved next hops are asked for again.
     pub(super) async fn tick(&mut self) {
-        if let Some(text) = expire_blocks(self.store.text(), Timestamp::now())
+        let now = Timestamp::now();
+        // Asked of the checked document first: reading the text of a large one takes its time.
+        let blocks = &self.store.document().firewall.blocks;
+        let ended = |until: Option<Timestamp>| until.is_some_and(|until| until <= now);
+        if blocks.iter().any(|block| ended(block.until))
+            && let Some(text) = expire_blocks(self.store.text(), now)
             && revision(&text) != self.store.revision()
             && let Err(error) = self.change_text(text).await
         {

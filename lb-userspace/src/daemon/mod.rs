@@ -11,10 +11,11 @@ mod store;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use jiff::Timestamp;
 use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::time::{Instant, sleep_until};
 
 use self::controller::Controller;
 pub use self::error::DaemonError;
@@ -26,15 +27,17 @@ use crate::dataplane::{Dataplane, Host, Logger};
 use crate::health::Report;
 use crate::route::{self, Changes};
 
-/// How often blocks expire and unresolved next hops are asked for again.
-const TICK: Duration = Duration::from_secs(1);
+/// How long after each whole second the clock ticks: surely in that second, whatever the two clocks
+/// that are involved differ by.
+const TICK_AFTER: Duration = Duration::from_millis(5);
 
 /// Everything that wakes the daemon up.
 struct Events {
     requests: mpsc::Receiver<Request>,
     reports: mpsc::Receiver<Report>,
     changes: Changes,
-    tick: Interval,
+    /// When blocks that have ended go next, and unresolved next hops are asked for again.
+    tick: Instant,
     hangup: Signal,
     terminate: Signal,
     interrupt: Signal,
@@ -61,13 +64,11 @@ pub async fn run(options: RunOptions) -> anyhow::Result<()> {
         Some(address) => Some(bind_metrics(address).await?),
         None => None,
     };
-    let mut tick = interval(TICK);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut events = Events {
         requests,
         reports,
         changes,
-        tick,
+        tick: next_tick(),
         hangup,
         terminate,
         interrupt,
@@ -120,13 +121,23 @@ async fn serve(controller: &mut Controller, events: &mut Events) {
                     return;
                 }
             },
-            _ = events.tick.tick() => controller.tick().await,
+            () = sleep_until(events.tick) => {
+                controller.tick().await;
+                events.tick = next_tick();
+            }
             () = flush(&mut events.log) => {}
             _ = events.hangup.recv() => controller.reload().await,
             _ = events.terminate.recv() => return,
             _ = events.interrupt.recv() => return,
         }
     }
+}
+
+/// Just after the next whole second: blocks end on whole seconds, and so none lasts longer.
+fn next_tick() -> Instant {
+    let past = Timestamp::now().subsec_nanosecond().unsigned_abs();
+    let left = Duration::from_secs(1).saturating_sub(Duration::from_nanos(past.into()));
+    Instant::now() + left + TICK_AFTER
 }
 
 /// Hands the program's log records on as they arrive.

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::Path;
 
 use aya::util::KernelVersion;
 
@@ -24,35 +24,57 @@ const FIRST_PORT: u16 = 1024;
 /// The kernel's default of `net.ipv4.ip_local_port_range`.
 const DEFAULT_LOCAL_PORTS: (u16, u16) = (32_768, 60_999);
 
+/// Where a kernel that describes its types does so.
+const BTF: &str = "/sys/kernel/btf/vmlinux";
+/// The oldest kernel that runs the program, as [`Host::probe`] tells it. 5.12 has the atomic
+/// fetch-and-add of the cursors (commit 5ffa25502b5a).
+const OLDEST: (u8, u8) = (5, 12);
+
 impl Host {
     /// Looks at the host; an error if it cannot run the program at all.
     pub fn probe() -> Result<Self, DataplaneError> {
         let kernel = release();
-        // 5.12 has the atomic fetch-and-add of the cursors (commit 5ffa25502b5a).
-        if !is_at_least(5, 12) {
-            return Err(DataplaneError::KernelTooOld {
-                running: kernel,
-                needed: "5.12",
-            });
-        }
-        let btf = PathBuf::from("/sys/kernel/btf/vmlinux");
-        if matches!(fs::metadata(&btf), Err(error) if error.kind() == ErrorKind::NotFound) {
-            return Err(DataplaneError::NoBtf(btf));
-        }
-        if !nix::unistd::geteuid().is_root() && !has_capabilities() {
-            return Err(DataplaneError::Privilege);
-        }
+        let privileged = nix::unistd::geteuid().is_root() || has_capabilities();
+        judge(
+            &kernel,
+            KernelVersion::current().ok(),
+            Path::new(BTF),
+            privileged,
+        )?;
         Ok(Self {
             kernel,
             // Since 5.11, and so always here; the branch stays for kernels that are built without.
-            coarse_clock: is_at_least(5, 11),
+            coarse_clock: is_at_least(KernelVersion::current().ok(), (5, 11)),
             nat_ports: outside(local_ports()),
         })
     }
 }
 
-fn is_at_least(major: u8, minor: u8) -> bool {
-    KernelVersion::current().is_ok_and(|running| running >= KernelVersion::new(major, minor, 0))
+/// Whether a host of this kind can run the program. The kernel comes first: no privilege helps
+/// where it is too old.
+fn judge(
+    kernel: &str,
+    version: Option<KernelVersion>,
+    btf: &Path,
+    privileged: bool,
+) -> Result<(), DataplaneError> {
+    if !is_at_least(version, OLDEST) {
+        return Err(DataplaneError::KernelTooOld {
+            running: kernel.to_owned(),
+            needed: "5.12",
+        });
+    }
+    if matches!(fs::metadata(btf), Err(error) if error.kind() == ErrorKind::NotFound) {
+        return Err(DataplaneError::NoBtf(btf.to_owned()));
+    }
+    if !privileged {
+        return Err(DataplaneError::Privilege);
+    }
+    Ok(())
+}
+
+fn is_at_least(version: Option<KernelVersion>, (major, minor): (u8, u8)) -> bool {
+    version.is_some_and(|running| running >= KernelVersion::new(major, minor, 0))
 }
 
 fn release() -> String {
@@ -98,6 +120,40 @@ fn outside((first, last): (u16, u16)) -> (u16, u16) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What a host is told that cannot run the program; empty for one that can.
+    fn verdict(version: Option<(u8, u8)>, btf: &Path, privileged: bool) -> String {
+        let version = version.map(|(major, minor)| KernelVersion::new(major, minor, 7));
+        let judged = judge("5.10.0-39-amd64", version, btf, privileged);
+        judged.map_or_else(|error| error.to_string(), |()| String::new())
+    }
+
+    #[test]
+    fn a_host_that_cannot_run_the_program_is_told_what_to_do() {
+        // Any file will do for the kernel's description of its types.
+        let (btf, no_btf) = (Path::new("Cargo.toml"), Path::new("no/such/vmlinux"));
+        assert_eq!(verdict(Some((5, 12)), btf, true), "");
+        assert_eq!(verdict(Some((6, 1)), btf, true), "");
+        for old in [Some((5, 11)), Some((4, 19)), None] {
+            let told = verdict(old, no_btf, false);
+            assert!(
+                told.contains("this kernel is 5.10.0-39-amd64, but the program needs 5.12")
+                    && told.contains("boot a newer kernel"),
+                "{old:?}: {told}"
+            );
+        }
+        let told = verdict(Some((6, 1)), no_btf, false);
+        assert!(
+            told.contains("no BTF (no/such/vmlinux does not exist)")
+                && told.contains("CONFIG_DEBUG_INFO_BTF=y"),
+            "{told}"
+        );
+        let told = verdict(Some((6, 1)), btf, false);
+        assert!(
+            told.contains("CAP_BPF") && told.contains("run it with sudo"),
+            "{told}"
+        );
+    }
 
     #[test]
     fn flows_and_the_hosts_connections_share_no_port() {

@@ -46,12 +46,28 @@ pub struct Dataplane {
     attachments: Vec<Attachment>,
     running: Option<(Generation, Tables)>,
     generations: u64,
+    /// The directory of pins was not there before us.
+    made_pins: bool,
+}
+
+impl Drop for Dataplane {
+    /// A start that failed leaves nothing behind. What an earlier process left stays, and so does
+    /// a program that runs.
+    fn drop(&mut self) {
+        if self.made_pins
+            && self.running.is_none()
+            && let Err(error) = pins::remove(&self.pin_dir)
+        {
+            tracing::warn!(%error, "pins are left behind");
+        }
+    }
 }
 
 impl Dataplane {
     /// Checks the host and takes over the directory of pins, which may hold the link and the maps
     /// of an earlier process.
     pub fn open(host: Host, pin_dir: PathBuf) -> Result<Self, DataplaneError> {
+        let made_pins = !pin_dir.exists();
         pins::prepare(&pin_dir)?;
         Ok(Self {
             host,
@@ -59,6 +75,7 @@ impl Dataplane {
             attachments: Vec::new(),
             running: None,
             generations: 0,
+            made_pins,
         })
     }
 

@@ -42,15 +42,18 @@ fn no_request_fails_while_backends_come_and_go() {
     let fourth = backend(number, false, Plan::HTTP_PORT).to_string();
     let second = backend(2, false, Plan::HTTP_PORT).to_string();
     served(50);
-    for words in [
-        ["backend", "add", "web", &fourth],
-        ["backend", "drain", "web", &second],
-        ["backend", "enable", "web", &second],
-        ["backend", "remove", "web", &second],
-        ["backend", "add", "web", &second],
-        ["backend", "remove", "web", &fourth],
+    // What leaves is drained first: a connection to a backend that is taken away is cut off.
+    for (command, backend) in [
+        ("add", &fourth),
+        ("drain", &second),
+        ("enable", &second),
+        ("drain", &second),
+        ("remove", &second),
+        ("add", &second),
+        ("drain", &fourth),
+        ("remove", &fourth),
     ] {
-        daemon.lb(&words).unwrap();
+        daemon.lb(&["backend", command, "web", backend]).unwrap();
         served(50);
     }
     let seen = traffic.quiet(|tally| tally["web"].clone());

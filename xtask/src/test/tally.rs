@@ -12,10 +12,11 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    /// Takes a line of a runner's output; all but closing lines are passed over.
+    /// Takes a line of a runner's output; all but closing lines are passed over. nextest shows the
+    /// closing lines of tests that failed indented.
     pub(super) fn read(&mut self, line: &str) {
         let line = without_colours(line);
-        if let Some(results) = line.trim_start().strip_prefix("test result: ") {
+        if let Some(results) = line.strip_prefix("test result: ") {
             self.passed += number_before(results, " passed").unwrap_or(0);
             self.failed += number_before(results, " failed").unwrap_or(0);
         } else if let Some(results) = nextest_results(&line) {
