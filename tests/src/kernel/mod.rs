@@ -1,10 +1,6 @@
 //! The engine in the kernel: the product's own object, loaded and filled by the product's own
 //! dataplane, run by `BPF_PROG_TEST_RUN`. Nothing is attached to any interface.
 #![expect(
-    clippy::missing_panics_doc,
-    reason = "a mistake in a test fails it by panicking, everywhere"
-)]
-#![expect(
     clippy::expect_used,
     reason = "a kernel that refuses what it should do fails the test"
 )]

@@ -4,10 +4,6 @@
 //! It does not imitate the kernel's eviction: a table that is full forgets its least recently
 //! used entry exactly, or refuses, as a test wishes.
 #![expect(
-    clippy::missing_panics_doc,
-    reason = "a mistake in a test fails it by panicking, everywhere"
-)]
-#![expect(
     clippy::panic,
     reason = "a test's world fails by panicking where the engine breaks its contract"
 )]
