@@ -23,6 +23,9 @@ pub trait Ring {
     /// flows and counters.
     fn generation(&mut self, tables: &Tables);
 
+    /// Forgets every way back.
+    fn forget_ways_back(&mut self);
+
     /// Everything remembered and counted.
     fn state(&mut self) -> State;
 

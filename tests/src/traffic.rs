@@ -18,6 +18,9 @@ const CLIENTS: u8 = 12;
 /// Answers that are kept to be sent.
 const ANSWERS_MAX: usize = 64;
 
+/// Bytes that mean something in one header or another.
+const TELLING: [u8; 12] = [0, 1, 4, 5, 6, 17, 43, 44, 51, 60, 0x45, 0xff];
+
 /// A source of random frames.
 #[derive(Debug)]
 pub struct Traffic {
@@ -177,10 +180,7 @@ impl Traffic {
         match self.random.random_range(0..6) {
             0 => bytes[at] ^= 1 << self.random.random_range(0..8),
             1 => bytes[at] = self.random.random(),
-            2 => {
-                bytes[at] = [0, 1, 4, 5, 6, 17, 43, 44, 51, 60, 0x45, 0xff]
-                    [self.random.random_range(0..12)];
-            }
+            2 => bytes[at] = TELLING[self.random.random_range(0..TELLING.len())],
             3 => bytes.truncate(self.random.random_range(0..=bytes.len())),
             4 => {
                 let more = self.random.random_range(0..64);

@@ -187,7 +187,7 @@ fn configuration(round: u64) -> (Vec<Scene>, Setup) {
     let mut scenes = Scene::all();
     match round % 5 {
         2 => scenes.retain(|scene| !scene.v6),
-        3 => scenes.retain(Scene::is_nat),
+        3 => scenes.retain(|scene| scene.is_nat()),
         4 => scenes.retain(|scene| scene.v6 && !scene.is_nat()),
         _ => {}
     }

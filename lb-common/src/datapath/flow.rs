@@ -50,7 +50,7 @@ pub(super) fn assign<A: Family, F: Frame, E: Env + Tables<A>>(
             let keeps = backend.filter(|b| b.load().state.keeps_flows());
             moved = keeps.is_none();
             if let Some(backend) = keeps
-                && has_way_back(env, arrival.key, service, backend, &flow, now)
+                && has_way_back(env, stage, arrival, service, backend, &flow, now)
             {
                 notes.backend = flow.backend;
                 reachable(&backend)?;
@@ -89,9 +89,10 @@ fn is_live<A, F>(flow: &Flow, arrival: Arrival<'_, A, F>, now: Ticks) -> bool {
 /// Whether replies still find the client. A port goes to another flow only after it has rested,
 /// so that a flow that was seen just now need not be asked.
 #[inline(always)]
-fn has_way_back<A: Family, E: Env + Tables<A>>(
-    env: &E,
-    key: &FlowKey<A>,
+fn has_way_back<A: Family, F: Frame, E: Env + Tables<A>>(
+    env: &mut E,
+    stage: Stage,
+    arrival: Arrival<'_, A, F>,
     service: <E as Tables<A>>::ServiceCell,
     backend: E::BackendCell,
     flow: &Flow,
@@ -99,7 +100,7 @@ fn has_way_back<A: Family, E: Env + Tables<A>>(
 ) -> bool {
     flow.seen == now
         || !uses_nat(env, &service)
-        || nat::is_held(env, key, backend, flow.source_port)
+        || nat::hold(env, stage, arrival, service, backend, flow, now)
 }
 
 /// Brings a live flow's entry up to date.

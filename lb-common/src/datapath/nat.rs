@@ -84,18 +84,7 @@ pub(super) fn claim<A: Family, F: Frame, E: Env + Tables<A>>(
     now: Ticks,
 ) -> Result<u16, Reason> {
     let (first, count) = env.nat_ports();
-    let reverse = Reverse {
-        client: arrival.key.remote,
-        vip: arrival.key.local,
-        client_port: arrival.key.remote_port,
-        vip_port: arrival.key.local_port,
-        service: service.load().id as u16,
-        state: FlowState::PENDING,
-        zero: 0,
-        backend: backend_id,
-        seen: now,
-        hop: way_back(env, arrival.frame),
-    };
+    let reverse = leading_back(env, arrival, service, backend_id, FlowState::PENDING, now);
     for attempt in 0..PORT_TRIES {
         let random = u64::from(env.random()) * u64::from(count);
         let port = first.wrapping_add((random >> 32) as u16);
@@ -183,18 +172,51 @@ pub(super) fn refresh<A: Family, F: Frame, E: Env + Tables<A>>(
     }
 }
 
-/// Whether a flow still has its way back: a port that has rested may have gone to another.
+/// Whether a flow still has its way back: a port that has rested may have gone to another flow.
+/// A way back that the table has forgotten is laid again.
 #[inline(always)]
-pub(super) fn is_held<A: Family, E: Env + Tables<A>>(
-    env: &E,
-    flow: &FlowKey<A>,
+pub(super) fn hold<A: Family, F: Frame, E: Env + Tables<A>>(
+    env: &mut E,
+    stage: Stage,
+    arrival: Arrival<'_, A, F>,
+    service: <E as Tables<A>>::ServiceCell,
     backend: E::BackendCell,
-    port: u16,
+    flow: &Flow,
+    now: Ticks,
 ) -> bool {
-    let key = reply_key(flow, &backend, port);
-    env.reverse(Stage::Established, &key)
-        .or_else(|| env.reverse(Stage::Pending, &key))
-        .is_none_or(|cell| cell.with(|reverse| belongs(reverse, flow)))
+    let key = reply_key(arrival.key, &backend, flow.source_port);
+    let cell = env
+        .reverse(Stage::Established, &key)
+        .or_else(|| env.reverse(Stage::Pending, &key));
+    if let Some(cell) = cell {
+        return cell.with(|reverse| belongs(reverse, arrival.key));
+    }
+    let reverse = leading_back(env, arrival, service, flow.backend, flow.state, now);
+    env.insert_reverse(stage, &key, &reverse, true)
+}
+
+/// The way back of the packet's flow.
+#[inline(always)]
+fn leading_back<A: Family, F: Frame, E: Env + Tables<A>>(
+    env: &E,
+    arrival: Arrival<'_, A, F>,
+    service: <E as Tables<A>>::ServiceCell,
+    backend_id: u32,
+    state: FlowState,
+    now: Ticks,
+) -> Reverse<A> {
+    Reverse {
+        client: arrival.key.remote,
+        vip: arrival.key.local,
+        client_port: arrival.key.remote_port,
+        vip_port: arrival.key.local_port,
+        service: service.load().id as u16,
+        state,
+        zero: 0,
+        backend: backend_id,
+        seen: now,
+        hop: way_back(env, arrival.frame),
+    }
 }
 
 /// Removes a flow's way back; another flow's stays.

@@ -181,7 +181,8 @@ impl Expect {
 }
 
 impl Change {
-    fn follow(&self, state: &mut State) {
+    /// Changes a state.
+    pub(super) fn follow(&self, state: &mut State) {
         match self {
             Self::Flow(table, tuple, Some(flow)) => {
                 state.flows.insert((*table, *tuple), *flow);

@@ -54,6 +54,8 @@ pub enum Step {
     Apply(Vec<Write>),
     /// A new program with these tables takes over flows and counters.
     Generation(Box<Tables>),
+    /// The tables forget every way back, as full ones may.
+    ForgetWaysBack(Vec<Change>),
     /// Ticks pass.
     Wait(u32),
 }
@@ -99,6 +101,13 @@ impl Case {
     #[must_use]
     pub fn generation(mut self, tables: Tables) -> Self {
         self.steps.push(Step::Generation(Box::new(tables)));
+        self
+    }
+
+    /// The tables forget every way back, which are these.
+    #[must_use]
+    pub fn forget_ways_back(mut self, changes: Vec<Change>) -> Self {
+        self.steps.push(Step::ForgetWaysBack(changes));
         self
     }
 

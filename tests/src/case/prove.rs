@@ -22,6 +22,12 @@ pub fn prove(case: &Case, ring: &mut dyn Ring, slack: u32) -> Proof {
         match step {
             Step::Apply(writes) => ring.apply(writes),
             Step::Generation(tables) => ring.generation(tables),
+            Step::ForgetWaysBack(changes) => {
+                ring.forget_ways_back();
+                for change in changes {
+                    change.follow(&mut expected);
+                }
+            }
             Step::Wait(ticks) => {
                 if !ring.wait(*ticks) {
                     return Proof::Skipped(format!("{ticks} ticks cannot pass here"));

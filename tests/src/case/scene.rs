@@ -63,24 +63,24 @@ impl Scene {
     /// Those that balance TCP.
     pub fn all_tcp() -> Vec<Self> {
         let mut all = Self::all();
-        all.retain(Self::is_tcp);
+        all.retain(|scene| scene.is_tcp());
         all
     }
 
     /// Those with a way back through us.
     pub fn all_nat() -> Vec<Self> {
         let mut all = Self::all();
-        all.retain(Self::is_nat);
+        all.retain(|scene| scene.is_nat());
         all
     }
 
     /// Whether it balances TCP.
-    pub fn is_tcp(&self) -> bool {
+    pub fn is_tcp(self) -> bool {
         self.protocol == Protocol::Tcp
     }
 
     /// Whether it has a way back through us.
-    pub fn is_nat(&self) -> bool {
+    pub fn is_nat(self) -> bool {
         self.forward == Forward::FullNat
     }
 
@@ -94,27 +94,27 @@ impl Scene {
     }
 
     /// A client by number.
-    pub fn client(&self, number: u8) -> SocketAddr {
+    pub fn client(self, number: u8) -> SocketAddr {
         SocketAddr::new(self.address([198, 51, 100], 0xc, 7 + number), 40_000)
     }
 
     /// What clients address.
-    pub fn vip(&self) -> SocketAddr {
+    pub fn vip(self) -> SocketAddr {
         SocketAddr::new(self.address([192, 0, 2], 0xf, 10), 80)
     }
 
     /// Our address towards backends.
-    pub fn our_address(&self) -> IpAddr {
+    pub fn our_address(self) -> IpAddr {
         self.address([10, 0, 0], 0xb, 1)
     }
 
     /// A backend by its id.
-    pub fn backend(&self, id: u8) -> SocketAddr {
+    pub fn backend(self, id: u8) -> SocketAddr {
         SocketAddr::new(self.address([10, 0, 0], 0xb, 11 + id), 8080)
     }
 
     /// The way to a backend.
-    pub fn backend_hop(&self, id: u8) -> Hop {
+    pub fn backend_hop(self, id: u8) -> Hop {
         backend_hop(self.backend(id).ip(), INTERFACE)
     }
 
@@ -124,7 +124,7 @@ impl Scene {
     }
 
     /// A configuration of this service alone.
-    pub fn setup(&self, backends: u8) -> Setup {
+    pub fn setup(self, backends: u8) -> Setup {
         let backends: Vec<BackendSetup> = (0..backends)
             .map(|id| BackendSetup::new(self.backend(id)))
             .collect();
@@ -132,7 +132,7 @@ impl Scene {
     }
 
     /// A configuration of this service with these backends.
-    pub fn setup_of(&self, backends: &[BackendSetup]) -> Setup {
+    pub fn setup_of(self, backends: &[BackendSetup]) -> Setup {
         Setup::new(&[self.our_address()]).service(
             SERVICE,
             self.vip(),
@@ -143,22 +143,22 @@ impl Scene {
     }
 
     /// A client's first packet.
-    pub fn opening(&self, client: u8) -> Packet {
+    pub fn opening(self, client: u8) -> Packet {
         self.from_client(client, SYN)
     }
 
     /// A client's later packet.
-    pub fn following(&self, client: u8) -> Packet {
+    pub fn following(self, client: u8) -> Packet {
         self.from_client(client, ACK | PSH)
     }
 
     /// A client's packet with these flags, if it is TCP.
-    pub fn from_client(&self, client: u8, flags: u8) -> Packet {
+    pub fn from_client(self, client: u8, flags: u8) -> Packet {
         self.between(self.client(client), self.vip(), flags)
     }
 
     /// A backend's packet to a client.
-    pub fn reply(&self, backend: u8, flags: u8) -> Packet {
+    pub fn reply(self, backend: u8, flags: u8) -> Packet {
         let hop = self.backend_hop(backend);
         let our_side = SocketAddr::new(self.our_address(), NAT_PORT);
         self.between(self.backend(backend), our_side, flags)
@@ -174,7 +174,7 @@ impl Scene {
     }
 
     /// What a client's packet looks like on its way to a backend.
-    pub fn at_backend(&self, packet: &Packet, backend: u8) -> Packet {
+    pub fn at_backend(self, packet: &Packet, backend: u8) -> Packet {
         let hop = self.backend_hop(backend);
         if self.is_nat() {
             let source = SocketAddr::new(self.our_address(), NAT_PORT);
@@ -188,7 +188,7 @@ impl Scene {
     }
 
     /// What a backend's packet looks like on its way to a client.
-    pub fn at_client(&self, packet: &Packet, client: u8) -> Packet {
+    pub fn at_client(self, packet: &Packet, client: u8) -> Packet {
         packet
             .clone()
             .translated(self.vip(), self.client(client))
@@ -196,19 +196,19 @@ impl Scene {
     }
 
     /// A client's packet goes to a backend.
-    pub fn forwarded(&self, packet: &Packet, backend: u8) -> Expect {
+    pub fn forwarded(self, packet: &Packet, backend: u8) -> Expect {
         Expect::to_backend(0, backend.into(), &self.at_backend(packet, backend))
     }
 
     /// A client's packet makes a new flow in its turn.
-    pub fn opened(&self, packet: &Packet, client: u8, backend: u8) -> Expect {
+    pub fn opened(self, packet: &Packet, client: u8, backend: u8) -> Expect {
         self.forwarded(packet, backend)
             .new_flow()
             .change(self.laid(client, backend))
     }
 
     /// A client's packet promotes its flow.
-    pub fn promoted(&self, packet: &Packet, client: u8, backend: u8) -> Expect {
+    pub fn promoted(self, packet: &Packet, client: u8, backend: u8) -> Expect {
         self.forwarded(packet, backend).change(self.moved_up(
             client,
             backend,
@@ -217,12 +217,12 @@ impl Scene {
     }
 
     /// A backend's packet goes to a client.
-    pub fn returned(&self, packet: &Packet, client: u8, backend: u8) -> Expect {
+    pub fn returned(self, packet: &Packet, client: u8, backend: u8) -> Expect {
         Expect::to_client(0, backend.into(), &self.at_client(packet, client))
     }
 
     /// The 5-tuple of a client's packets.
-    pub fn tuple(&self, client: u8) -> Tuple {
+    pub fn tuple(self, client: u8) -> Tuple {
         Tuple {
             remote: self.client(client),
             local: self.vip(),
@@ -231,7 +231,7 @@ impl Scene {
     }
 
     /// The 5-tuple of a backend's replies.
-    pub fn reply_tuple(&self, backend: u8) -> Tuple {
+    pub fn reply_tuple(self, backend: u8) -> Tuple {
         Tuple {
             remote: self.backend(backend),
             local: SocketAddr::new(self.our_address(), NAT_PORT),
@@ -240,7 +240,7 @@ impl Scene {
     }
 
     /// A flow of a backend whose incarnation is its first.
-    pub fn flow(&self, backend: u8, state: FlowState) -> FlowView {
+    pub fn flow(self, backend: u8, state: FlowState) -> FlowView {
         FlowView {
             backend: backend.into(),
             incarnation: u32::from(backend) + 1,
@@ -251,7 +251,7 @@ impl Scene {
     }
 
     /// The way from a backend to a client.
-    pub fn way_back(&self, client: u8, backend: u8) -> ReverseView {
+    pub fn way_back(self, client: u8, backend: u8) -> ReverseView {
         ReverseView {
             client: self.client(client),
             vip: self.vip(),
@@ -264,19 +264,19 @@ impl Scene {
     }
 
     /// A flow appears in the pending table.
-    pub fn laid(&self, client: u8, backend: u8) -> Vec<Change> {
+    pub fn laid(self, client: u8, backend: u8) -> Vec<Change> {
         let flow = self.flow(backend, FlowState::PENDING);
         let way = self.way_back(client, backend);
         self.both(Table::Pending, client, backend, Some((flow, way)))
     }
 
     /// A flow vanishes from a table.
-    pub fn gone(&self, table: Table, client: u8, backend: u8) -> Vec<Change> {
+    pub fn gone(self, table: Table, client: u8, backend: u8) -> Vec<Change> {
         self.both(table, client, backend, None)
     }
 
     /// A flow moves from the pending table to the established one.
-    pub fn moved_up(&self, client: u8, backend: u8, state: FlowState) -> Vec<Change> {
+    pub fn moved_up(self, client: u8, backend: u8, state: FlowState) -> Vec<Change> {
         let flow = self.flow(backend, state);
         let way = ReverseView {
             state,
@@ -288,7 +288,7 @@ impl Scene {
     }
 
     /// A flow and its way back take another state, or are refreshed.
-    pub fn state(&self, table: Table, client: u8, backend: u8, state: FlowState) -> Vec<Change> {
+    pub fn state(self, table: Table, client: u8, backend: u8, state: FlowState) -> Vec<Change> {
         let flow = Some(self.flow(backend, state));
         let mut changes = vec![Change::Flow(table, self.tuple(client), flow)];
         changes.extend(self.refreshed(table, client, backend, state));
@@ -296,13 +296,7 @@ impl Scene {
     }
 
     /// A way back alone takes another state, or is refreshed; nothing where there is none.
-    pub fn refreshed(
-        &self,
-        table: Table,
-        client: u8,
-        backend: u8,
-        state: FlowState,
-    ) -> Vec<Change> {
+    pub fn refreshed(self, table: Table, client: u8, backend: u8, state: FlowState) -> Vec<Change> {
         let way = ReverseView {
             state,
             ..self.way_back(client, backend)

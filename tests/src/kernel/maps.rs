@@ -155,12 +155,7 @@ pub(super) fn clear(generation: &mut Generation) {
     for (name, _) in FLOWS_V6 {
         remove_all::<FlowKey<V6>, Flow>(generation, name);
     }
-    for (name, _) in REVERSES_V4 {
-        remove_all::<FlowKey<V4>, Reverse<V4>>(generation, name);
-    }
-    for (name, _) in REVERSES_V6 {
-        remove_all::<FlowKey<V6>, Reverse<V6>>(generation, name);
-    }
+    forget_ways_back(generation);
     let used = state(generation, Ticks(0));
     zero::<Tally>(generation, "REASON_TALLY", used.reasons.into_keys());
     zero::<Tally>(generation, "RULE_TALLY", used.rules.into_keys());
@@ -175,6 +170,16 @@ pub(super) fn clear(generation: &mut Generation) {
         generation
             .write_backend(id, &Backend::default())
             .expect("within the array");
+    }
+}
+
+/// Empties every table of ways back.
+pub(super) fn forget_ways_back(generation: &mut Generation) {
+    for (name, _) in REVERSES_V4 {
+        remove_all::<FlowKey<V4>, Reverse<V4>>(generation, name);
+    }
+    for (name, _) in REVERSES_V6 {
+        remove_all::<FlowKey<V6>, Reverse<V6>>(generation, name);
     }
 }
 

@@ -39,10 +39,6 @@ pub struct Kernel {
 struct Pins(Option<PathBuf>);
 
 /// Whether the kernel ring can run here; otherwise prints why not, which in CI is a failure.
-///
-/// # Panics
-///
-/// In CI, if it cannot.
 pub fn is_available() -> bool {
     let Err(error) = Host::probe() else {
         return true;
@@ -178,6 +174,10 @@ impl Ring for Kernel {
     fn generation(&mut self, tables: &Tables) {
         assert!(self.pins.0.is_some(), "state is handed over by pins");
         self.generation = load(tables, &self.pins);
+    }
+
+    fn forget_ways_back(&mut self) {
+        maps::forget_ways_back(&mut self.generation);
     }
 
     fn state(&mut self) -> State {

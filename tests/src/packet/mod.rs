@@ -3,6 +3,7 @@
 //! Bytes and all checksums come from etherparse, computed in full: nothing here shares a line
 //! with the code under test.
 #![expect(
+    clippy::panic,
     clippy::unwrap_used,
     reason = "a packet that cannot be built is a mistake in the test"
 )]

@@ -31,7 +31,7 @@ impl Env for World {
 
     fn random(&mut self) -> u32 {
         match &mut self.chance {
-            Chance::Seeded(random) => rand::RngExt::random(random),
+            Chance::Seeded(random) => rand::RngExt::random(random.as_mut()),
             Chance::Oracle(oracle) => oracle(self.asked.get()),
         }
     }

@@ -91,6 +91,11 @@ impl<A: Member> Part<A> {
         }
     }
 
+    pub(super) fn forget_ways_back(&mut self) {
+        self.pending_reverse.clear();
+        self.established_reverse.clear();
+    }
+
     fn flows(&self, stage: Stage) -> &FlowTable<FlowKey<A>, Flow> {
         match stage {
             Stage::Pending => &self.pending,

@@ -260,6 +260,11 @@ impl Ring for World {
         self.configure(tables);
     }
 
+    fn forget_ways_back(&mut self) {
+        self.v4.forget_ways_back();
+        self.v6.forget_ways_back();
+    }
+
     fn state(&mut self) -> State {
         let mut state = self.counted.clone();
         state.cursors = self.cursors.clone();

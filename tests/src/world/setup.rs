@@ -1,9 +1,5 @@
 //! A configuration under construction: the document, compiled by the product's own `compile`,
 //! and what the controller would know of each backend.
-#![expect(
-    clippy::panic,
-    reason = "a case that contradicts itself fails its test"
-)]
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};

@@ -109,6 +109,10 @@ impl<K: Copy + Eq + Hash, V: Copy> FlowTable<K, V> {
         true
     }
 
+    pub(super) fn clear(&mut self) {
+        self.entries.clear();
+    }
+
     pub(super) fn remove(&mut self, key: &K) {
         self.entries.remove(key);
     }

@@ -33,6 +33,7 @@ pub(super) fn cases() -> Vec<Case> {
         cases.push(client_moves(scene));
         cases.push(client_moves_while_pending(scene));
         cases.push(old_way_back(scene));
+        cases.push(way_back_forgotten(scene));
         cases.push(pending_port_changes_hands(scene));
         if scene.is_tcp() {
             cases.push(port_changes_hands(scene));
@@ -345,4 +346,34 @@ fn flow_gone(scene: Scene, table: crate::ring::Table) -> Change {
 
 fn lost_way(scene: Scene, table: crate::ring::Table) -> Change {
     Change::Reverse(table, scene.reply_tuple(0), None)
+}
+
+/// A table forgets the way back of a flow that it has not forgotten.
+fn way_back_forgotten(scene: Scene) -> Case {
+    let (opening, following) = (scene.opening(0), scene.following(0));
+    let reply = scene.reply(0, ACK);
+    Case::new(
+        format!("{scene}: a way back that the table has forgotten is laid again"),
+        &mut scene.setup(1),
+    )
+    .packet("first packet", &opening, scene.opened(&opening, 0, 0))
+    .packet(
+        "second packet",
+        &following,
+        scene.promoted(&following, 0, 0),
+    )
+    .forget_ways_back(vec![lost_way(scene, Established)])
+    .packet("reply", &reply, Expect::pass(Reason::NotOurs))
+    .wait(10)
+    .packet(
+        "third packet",
+        &following,
+        scene.forwarded(&following, 0).change(scene.state(
+            Established,
+            0,
+            0,
+            FlowState::ESTABLISHED,
+        )),
+    )
+    .packet("reply", &reply, scene.returned(&reply, 0, 0))
 }
