@@ -9,82 +9,70 @@ use lb_tests::lab::{Daemon, Lab};
 use crate::scene::{BOUND, Service, document, lb, skips, vip};
 
 /// A document that is wrong in one way, and what the message must name.
-fn bad_documents() -> Vec<(String, &'static str)> {
+type Wrong = (String, &'static str);
+
+/// Documents that are wrong in what they say.
+fn bad_words() -> Vec<Wrong> {
     let good = document(&[Service::web()], "");
     let with = |from: &str, to: &str| {
         assert!(good.contains(from), "{from}");
         good.replacen(from, to, 1)
     };
-    let many = |count: u32| {
-        let mut text = "interfaces = [\"eth0\"]\n".to_owned();
-        for index in 0..count {
-            let [_, _, high, low] = index.to_be_bytes();
-            let _ = write!(
-                text,
-                "[[service]]\nname = \"s{index}\"\nvip = \"192.0.{high}.{low}:80/tcp\"\n\
-                 backend = [{{ address = \"10.0.0.1:80\" }}]\n"
-            );
-        }
-        text
+    let beside_web = |other| document(&[Service::web(), other], "");
+    let same_name = Service {
+        port: 81,
+        ..Service::web()
     };
-    let backends = (0..4097_u32).fold(String::new(), |list, index| {
-        let [_, _, high, low] = (index + 1).to_be_bytes();
-        list + &format!("{{ address = \"10.1.{high}.{low}:80\" }},")
-    });
-    let crowd = format!(
-        "interfaces = [\"eth0\"]\n[[service]]\nname = \"s\"\nvip = \"192.0.2.1:80/tcp\"\nbackend = [{backends}]\n"
-    );
+    let same_vip = Service {
+        name: "other",
+        ..Service::web()
+    };
+    let empty = Service {
+        backends: Vec::new(),
+        ..Service::web()
+    };
+    let tls = with("10.77.0.11:8080\"", "10.77.0.11:0\"")
+        .replace("/tcp\"\n", "/tcp\"\ncheck = { kind = \"https\" }\n");
     vec![
         (
             with("backend = [", "bakend = ["),
             "the key `bakend` is not known",
         ),
-        (
-            document(
-                &[
-                    Service::web(),
-                    Service {
-                        port: 81,
-                        ..Service::web()
-                    },
-                ],
-                "",
-            ),
-            "is called `web` as well",
-        ),
+        (beside_web(same_name), "is called `web` as well"),
         (
             with("10.77.0.11:8080", "10.77.0.300:8080"),
             "`10.77.0.300` is not an address",
         ),
         (
-            document(
-                &[
-                    Service::web(),
-                    Service {
-                        name: "other",
-                        ..Service::web()
-                    },
-                ],
-                "",
-            ),
+            beside_web(same_vip),
             "has the VIP 10.77.0.100:80/tcp as well",
         ),
-        (
-            document(
-                &[Service {
-                    backends: Vec::new(),
-                    ..Service::web()
-                }],
-                "",
-            ),
-            "the service has no backend",
-        ),
-        (
-            with("10.77.0.11:8080\"", "10.77.0.11:0\"")
-                .replace("/tcp\"\n", "/tcp\"\ncheck = { kind = \"https\" }\n"),
-            "makes a TLS connection (`https`), which needs a port",
-        ),
-        (many(1025), "1025 services; the table holds 1024"),
+        (document(&[empty], ""), "the service has no backend"),
+        (tls, "makes a TLS connection (`https`), which needs a port"),
+    ]
+}
+
+/// Documents that ask for more than the tables hold.
+fn too_much() -> Vec<Wrong> {
+    let mut services = "interfaces = [\"eth0\"]\n".to_owned();
+    for index in 0..1025_u32 {
+        let [_, _, high, low] = index.to_be_bytes();
+        let _ = write!(
+            services,
+            "[[service]]\nname = \"s{index}\"\nvip = \"192.0.{high}.{low}:80/tcp\"\n\
+             backend = [{{ address = \"10.0.0.1:80\" }}]\n"
+        );
+    }
+    let backends = (1..=4097_u32).fold(String::new(), |list, index| {
+        let [_, _, high, low] = index.to_be_bytes();
+        list + &format!("{{ address = \"10.1.{high}.{low}:80\" }},")
+    });
+    let crowd = format!(
+        "interfaces = [\"eth0\"]\n[[service]]\nname = \"s\"\n\
+         vip = \"192.0.2.1:80/tcp\"\nbackend = [{backends}]\n"
+    );
+    vec![
+        (services, "1025 services; the table holds 1024"),
         (crowd, "4097 backends; the table holds 4096"),
     ]
 }
@@ -116,7 +104,7 @@ fn bad_documents_are_refused_and_the_running_one_stays() {
     let revision = daemon.status().unwrap().revision;
     let file = lab.footprint().directory().join("bad.toml");
     let path = file.to_string_lossy().into_owned();
-    for (text, expected) in bad_documents() {
+    for (text, expected) in bad_words().into_iter().chain(too_much()) {
         std::fs::write(&file, text).unwrap();
         for command in ["check", "apply"] {
             let output = daemon.lb_output(&[command, &path]).unwrap();
