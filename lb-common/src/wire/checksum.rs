@@ -66,8 +66,10 @@ mod tests {
 
     #[test]
     fn every_word_change_agrees_with_the_full_sum() {
-        for old in (0..=u16::MAX).step_by(257) {
-            for new in (0..=u16::MAX).step_by(251) {
+        // Miri interprets, and takes minutes for what takes the machine milliseconds.
+        let sparsely = if cfg!(miri) { 32 } else { 1 };
+        for old in (0..=u16::MAX).step_by(257 * sparsely) {
+            for new in (0..=u16::MAX).step_by(251 * sparsely) {
                 let rest = [0x1234, 0xfffe, 0x0001];
                 let before = full(&[old, rest[0], rest[1], rest[2]]);
                 let after = full(&[new, rest[0], rest[1], rest[2]]);

@@ -82,3 +82,56 @@ const _: () = assert!(size_of::<Ethernet>() == EthHdr::LEN && size_of::<Tag>() =
 const _: () = assert!(size_of::<Tcp>() == BitfieldTcpHdr::LEN);
 
 header!(Ethernet, Tag, Ipv4Hdr, Ipv6Hdr, Tcp, UdpHdr);
+
+#[cfg(test)]
+mod tests {
+    //! Under Miri these say whether the views are sound, at any offset and at a frame's end.
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    struct Bytes([u8; 64]);
+
+    impl Frame for Bytes {
+        fn length(&self) -> usize {
+            self.0.len()
+        }
+
+        fn bytes<const N: usize>(&self, at: usize) -> Option<&[u8; N]> {
+            self.0.get(at..at.checked_add(N)?)?.try_into().ok()
+        }
+
+        fn bytes_mut<const N: usize>(&mut self, at: usize) -> Option<&mut [u8; N]> {
+            self.0.get_mut(at..at.checked_add(N)?)?.try_into().ok()
+        }
+    }
+
+    /// Checks the views of a type by its last two bytes, at every offset.
+    fn ends_with<H: Header>(last: fn(&mut H) -> &mut [u8; 2]) {
+        let length = size_of::<H>();
+        for at in 0..80 {
+            let mut frame = Bytes(core::array::from_fn(|at| at as u8));
+            assert_eq!(H::view(&frame, at).is_some(), at + length <= 64);
+            let Some(header) = H::view_mut(&mut frame, at) else {
+                continue;
+            };
+            let end = at + length;
+            assert_eq!(*last(header), [end as u8 - 2, end as u8 - 1]);
+            *last(header) = [0xab, 0xcd];
+            let found = frame.0.iter().position(|byte| *byte == 0xab);
+            assert_eq!(found, Some(end - 2));
+            assert_eq!(frame.0.get(end - 1), Some(&0xcd));
+        }
+        assert!(H::view(&Bytes([0; 64]), usize::MAX).is_none());
+    }
+
+    #[test]
+    fn views_reach_from_any_offset_to_the_last_byte_and_no_further() {
+        ends_with::<Ethernet>(|header| &mut header.ether_type);
+        ends_with::<Tag>(|header| &mut header.ether_type);
+        ends_with::<Ipv4Hdr>(|header| header.dst_addr.last_chunk_mut().unwrap());
+        ends_with::<Ipv6Hdr>(|header| header.dst_addr.last_chunk_mut().unwrap());
+        ends_with::<Tcp>(|header| &mut header.urgent);
+        ends_with::<UdpHdr>(|header| &mut header.check);
+    }
+}
