@@ -5,9 +5,11 @@
 )]
 
 pub mod case;
+pub mod fuzz;
 pub mod kernel;
 pub mod lab;
 pub mod packet;
+pub mod pair;
 pub mod ring;
 pub mod traffic;
 pub mod world;

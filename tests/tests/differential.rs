@@ -6,23 +6,21 @@
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::Duration;
 
 use lb_common::abi::Reason;
 use lb_tests::case::{SERVICE, Scene};
 use lb_tests::kernel::{self, Kernel};
 use lb_tests::packet::verify;
-use lb_tests::ring::{Ring as _, Tuple};
+use lb_tests::pair::{avoid_tick, follow};
+use lb_tests::ring::Ring as _;
 use lb_tests::traffic::Traffic;
-use lb_tests::world::{BackendSetup, Oracle, Setup, World, addresses, rule};
+use lb_tests::world::{BackendSetup, Setup, World, addresses, rule};
 use lb_userspace::document::{Action, Forward, Protocol, Rule};
 
 /// Packets between two starts with empty tables.
 const ROUND: u64 = 2500;
 /// Packets between two comparisons of everything remembered.
 const CHECK: u64 = 250;
-/// No frame starts this close to a tick, so that it is over before.
-const MARGIN: Duration = Duration::from_millis(30);
 /// First source port of `full-nat`, and how many.
 const PORTS: (u16, u16) = (20_000, 30_000);
 
@@ -76,7 +74,7 @@ impl Round {
             setup,
             traffic: Traffic::new(scenes.clone(), seed),
             scenes,
-            host: World::new(&tables, 0).with_oracle(follow(&kernel)),
+            host: World::new(&tables, 0).with_oracle(follow(&kernel, PORTS)),
             kernel,
         }
     }
@@ -155,26 +153,6 @@ impl Round {
         let writes = self.setup.change(|setup| setup.put(&name, &backend));
         self.host.apply(&writes);
         self.kernel.borrow_mut().apply(&writes);
-    }
-}
-
-/// Answers the host's question for chance with what makes it take the kernel's port.
-fn follow(kernel: &Rc<RefCell<Kernel>>) -> Oracle {
-    let kernel = Rc::clone(kernel);
-    Box::new(move |flow: Option<Tuple>| {
-        let port = flow.and_then(|flow| kernel.borrow().pending_port(&flow));
-        let index = u64::from(port.unwrap_or(PORTS.0).wrapping_sub(PORTS.0));
-        let count = u64::from(PORTS.1);
-        // The smallest word that the engine scales to this index.
-        ((index << 32).div_ceil(count)) as u32
-    })
-}
-
-/// Waits until the next tick is far enough away.
-fn avoid_tick() {
-    let left = Duration::from_nanos(kernel::until_next_tick());
-    if left < MARGIN {
-        std::thread::sleep(left + Duration::from_millis(5));
     }
 }
 

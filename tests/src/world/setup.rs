@@ -168,6 +168,12 @@ impl Setup {
         self
     }
 
+    /// Takes another configuration in its place; what has the same name keeps its number.
+    pub fn succeeded_by(&mut self, next: Self) {
+        let ids = std::mem::take(&mut self.ids);
+        *self = Self { ids, ..next };
+    }
+
     /// The content of every map.
     pub fn tables(&mut self) -> Tables {
         self.ids.assign(&self.document);
