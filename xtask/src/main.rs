@@ -4,6 +4,8 @@
 //! same. Only the command line is read in this file; a file per task does the work.
 
 mod build;
+mod fuzz;
+mod miri;
 mod process;
 mod run;
 mod setup;
@@ -57,6 +59,19 @@ enum Task {
         /// Only run the tests whose name contains this, and skip the checks before them
         filter: Option<String>,
     },
+    /// Run fuzz targets for a bounded time; a finding is kept, told, and the exit status
+    Fuzz {
+        /// parser, ingress, document or api; all in turn if left out
+        target: Option<String>,
+        /// How long each target runs, such as 90s or 10m; 0s to minimise only
+        #[arg(long = "for", value_name = "DURATION", default_value = "10m")]
+        duration: String,
+        /// Then write a minimised corpus to tests/corpus, to be committed
+        #[arg(long)]
+        minimise: bool,
+    },
+    /// Run the unit tests of lb-common under Miri, which finds undefined behaviour
+    Miri,
     /// Load the XDP program and print how many instructions the kernel verified
     Verify,
     /// Check the conventions that rustfmt and clippy do not know
@@ -91,6 +106,12 @@ fn perform(task: &Task) -> Result<ExitCode> {
             }
         }
         Task::Test { filter } => return test::run(&workspace, filter.as_deref()),
+        Task::Fuzz {
+            target,
+            duration,
+            minimise,
+        } => return fuzz::run(&workspace, target.as_deref(), duration, *minimise),
+        Task::Miri => miri::run(&workspace)?,
         Task::Verify => verify::run(&workspace)?,
         Task::Tidy => tidy::run(&workspace)?,
     }

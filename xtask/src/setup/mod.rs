@@ -4,6 +4,7 @@
 //! something may not be installed (not root, no apt), the error tells the user what to type.
 //! It never upgrades or removes what the user has installed.
 
+mod fuzz;
 mod linker;
 mod rust;
 mod system;
@@ -50,6 +51,27 @@ pub(crate) const TEST: [Requirement; 1] = [Requirement {
     name: "scapy",
     look: system::scapy,
     install: system::install_scapy,
+}];
+
+/// What fuzzing needs besides.
+pub(crate) const FUZZ: [Requirement; 2] = [
+    Requirement {
+        name: "cargo-fuzz",
+        look: fuzz::look,
+        install: fuzz::install,
+    },
+    Requirement {
+        name: "C++ compiler",
+        look: fuzz::compiler,
+        install: fuzz::install_compiler,
+    },
+];
+
+/// What Miri needs; nothing else is built for it.
+pub(crate) const MIRI: [Requirement; 1] = [Requirement {
+    name: "Miri",
+    look: rust::look_for_miri,
+    install: rust::install_miri,
 }];
 
 /// How much to say about what is there already.

@@ -1,4 +1,5 @@
-//! The toolchain of the eBPF crate: nightly, for `-Z build-std`, with the source of `core`.
+//! The toolchain of the eBPF crate: nightly, for `-Z build-std`, with the source of `core`; and
+//! Miri, which comes with the same toolchain.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -10,13 +11,33 @@ use crate::{process, toolchain};
 /// The source of `core` is compiled for the BPF target; clippy lints the eBPF crate.
 const COMPONENTS: [&str; 2] = ["rust-src", "clippy"];
 
+/// Miri interprets programs, the standard library's source included.
+const MIRI_COMPONENTS: [&str; 2] = ["rust-src", "miri"];
+
 pub(super) fn look() -> Result<String> {
+    look_for(&COMPONENTS)
+}
+
+pub(super) fn install() -> Result<()> {
+    install_with(&COMPONENTS)
+}
+
+pub(super) fn look_for_miri() -> Result<String> {
+    look_for(&MIRI_COMPONENTS)
+}
+
+pub(super) fn install_miri() -> Result<()> {
+    install_with(&MIRI_COMPONENTS)
+}
+
+fn look_for(components: &[&str]) -> Result<String> {
     let name = toolchain::name();
     let libraries = sysroot()?.join("lib").join("rustlib");
     let installed = std::fs::read_to_string(libraries.join("components"))
         .with_context(|| format!("toolchain {name} has no list of components"))?;
-    let missing: Vec<_> = COMPONENTS
-        .into_iter()
+    let missing: Vec<_> = components
+        .iter()
+        .copied()
         .filter(|component| !lists(&installed, component))
         .collect();
     ensure!(
@@ -24,27 +45,27 @@ pub(super) fn look() -> Result<String> {
         "toolchain {name} lacks {}",
         missing.join(" and ")
     );
-    Ok(format!("{name} with {}", COMPONENTS.join(" and ")))
+    Ok(format!("{name} with {}", components.join(" and ")))
 }
 
-pub(super) fn install() -> Result<()> {
+fn install_with(components: &[&str]) -> Result<()> {
     let name = toolchain::name();
     if process::find("rustup").is_none() {
         bail!(
-            "there is no rustup, which the nightly toolchain for the XDP program comes through: \
-             install it (https://rustup.rs), then run `cargo xtask setup` again"
+            "there is no rustup, which the nightly toolchain comes through: install it \
+             (https://rustup.rs), then run `cargo xtask setup` again"
         );
     }
     let mut rustup = Command::new("rustup");
     if sysroot().is_ok() {
         rustup
             .args(["component", "add", "--toolchain", &name])
-            .args(COMPONENTS);
+            .args(components);
     } else {
         rustup.args(["toolchain", "install", &name, "--profile", "minimal"]);
         rustup.args(
-            COMPONENTS
-                .into_iter()
+            components
+                .iter()
                 .flat_map(|component| ["--component", component]),
         );
     }

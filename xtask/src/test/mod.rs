@@ -15,10 +15,16 @@ use anyhow::{Context as _, Result, bail};
 use self::tally::Tally;
 use crate::setup::{self, Mode};
 use crate::workspace::Workspace;
-use crate::{process, tidy, toolchain};
+use crate::{miri, process, tidy, toolchain};
 
-/// Every crate that runs on the host.
-const HOST_CRATES: [&str; 3] = ["--workspace", "--exclude", "lb-ebpf"];
+/// Every crate that runs on the host; the fuzz targets are built by `cargo xtask fuzz`.
+const HOST_CRATES: [&str; 5] = [
+    "--workspace",
+    "--exclude",
+    "lb-ebpf",
+    "--exclude",
+    "lb-fuzz",
+];
 
 /// Runs the checks and the tests; with a filter only the tests whose name contains it. Failures
 /// of tests are not errors but in the exit code, so that nothing is printed below their count.
@@ -34,6 +40,7 @@ pub(crate) fn run(workspace: &Workspace, filter: Option<&str>) -> Result<ExitCod
         step("tidy", || tidy::run(workspace))?;
         step("lints", || lint_host(workspace))?;
         step("lints of the XDP program", || lint_bpf(workspace))?;
+        step("miri", || miri::run(workspace))?;
     }
     let mut tally = Tally::default();
     let result = run_tests(workspace, filter, &mut tally);
