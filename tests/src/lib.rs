@@ -5,6 +5,7 @@
 )]
 
 pub mod case;
+pub mod cost;
 pub mod kernel;
 pub mod lab;
 pub mod packet;
