@@ -11,6 +11,7 @@ mod test;
 mod tidy;
 mod toolchain;
 mod verify;
+mod vm;
 mod workspace;
 
 use std::ffi::OsString;
@@ -59,6 +60,8 @@ enum Task {
     },
     /// Load the XDP program and print how many instructions the kernel verified
     Verify,
+    /// Boot other kernels in QEMU and run the kernel tests there
+    Vm,
     /// Check the conventions that rustfmt and clippy do not know
     Tidy,
 }
@@ -92,6 +95,7 @@ fn perform(task: &Task) -> Result<ExitCode> {
         }
         Task::Test { filter } => return test::run(&workspace, filter.as_deref()),
         Task::Verify => verify::run(&workspace)?,
+        Task::Vm => vm::run()?,
         Task::Tidy => tidy::run(&workspace)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -4,6 +4,7 @@
 //! something may not be installed (not root, no apt), the error tells the user what to type.
 //! It never upgrades or removes what the user has installed.
 
+mod guest;
 mod linker;
 mod rust;
 mod system;
@@ -50,6 +51,13 @@ pub(crate) const TEST: [Requirement; 1] = [Requirement {
     name: "scapy",
     look: system::scapy,
     install: system::install_scapy,
+}];
+
+/// What booting other kernels needs.
+pub(crate) const GUEST: [Requirement; 1] = [Requirement {
+    name: "emulator",
+    look: guest::look,
+    install: guest::install,
 }];
 
 /// How much to say about what is there already.
