@@ -52,6 +52,13 @@ pub(crate) const TEST: [Requirement; 1] = [Requirement {
     install: system::install_scapy,
 }];
 
+/// What this balancer is compared with.
+pub(crate) const BENCH: [Requirement; 1] = [Requirement {
+    name: "peers to compare with",
+    look: system::peers,
+    install: system::install_peers,
+}];
+
 /// How much to say about what is there already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {

@@ -25,7 +25,8 @@ const HOST_CRATES: [&str; 3] = ["--workspace", "--exclude", "lb-ebpf"];
 pub(crate) fn run(workspace: &Workspace, filter: Option<&str>) -> Result<ExitCode> {
     step("setup", || {
         setup::ensure(&setup::BUILD_AND_RUN, Mode::Brief)?;
-        setup::ensure(&setup::TEST, Mode::Brief)
+        setup::ensure(&setup::TEST, Mode::Brief)?;
+        setup::ensure(&setup::BENCH, Mode::Brief)
     })?;
     if filter.is_none() {
         step("format", || {
