@@ -1,4 +1,5 @@
-//! Compiles the program that `packet-cost` puts in front of the balancer.
+//! Compiles the programs that serve measuring: what `packet-cost` puts in front of the balancer, and
+//! both ends of the cable of `side-by-side`.
 
 #[path = "../xtask/src/object.rs"]
 mod object;
@@ -6,5 +7,6 @@ mod object;
 mod toolchain;
 
 fn main() -> anyhow::Result<()> {
-    object::compile("front")
+    object::compile("front")?;
+    object::compile("generator")
 }

@@ -10,5 +10,6 @@ pub mod kernel;
 pub mod lab;
 pub mod packet;
 pub mod ring;
+pub mod side_by_side;
 pub mod traffic;
 pub mod world;

@@ -3,6 +3,7 @@
 //! Everything a contributor or CI does to the repository has its entry here, so that both do the
 //! same. Only the command line is read in this file; a file per task does the work.
 
+mod bench;
 mod build;
 mod process;
 mod run;
@@ -58,6 +59,8 @@ enum Task {
         /// Only run the tests whose name contains this, and skip the checks before them
         filter: Option<String>,
     },
+    /// Measure what a packet costs, and compare with others; prints a report
+    Bench(bench::Options),
     /// Load the XDP program and print how many instructions the kernel verified
     Verify,
     /// Boot other kernels in QEMU and run the kernel tests there
@@ -94,6 +97,7 @@ fn perform(task: &Task) -> Result<ExitCode> {
             }
         }
         Task::Test { filter } => return test::run(&workspace, filter.as_deref()),
+        Task::Bench(options) => bench::run(&workspace, options)?,
         Task::Verify => verify::run(&workspace)?,
         Task::Vm => vm::run()?,
         Task::Tidy => tidy::run(&workspace)?,

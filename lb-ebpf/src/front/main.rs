@@ -39,14 +39,13 @@ const OFFSET_MASK: usize = 63;
 #[xdp]
 fn front(xdp: XdpContext) -> u32 {
     if prepare(&xdp).is_some() {
-        // SAFETY: returns only where there is no such program.
-        let _ = unsafe { NEXT.tail_call(&xdp, 0) };
+        // SAFETY: it comes back only where there is no such program.
+        unsafe { NEXT.tail_call(&xdp, 0) };
     }
     XDP_ABORTED
 }
 
 /// Does nothing: behind it is the cost of the front.
-#[expect(clippy::needless_pass_by_value, reason = "the macro calls it so")]
 #[xdp]
 fn empty(_xdp: XdpContext) -> u32 {
     XDP_DROP
@@ -59,7 +58,7 @@ fn prepare(xdp: &XdpContext) -> Option<()> {
     let plan = unsafe { &mut *plan };
     let flow = next_flow(plan)?;
     let mut frame = XdpFrame::new(xdp.ctx);
-    let excess = frame.length() as i64 - FRAME as i64;
+    let excess = frame.length().wrapping_sub(FRAME);
     if excess != 0 {
         // SAFETY: a valid context; the frame makes its pointers anew at each use.
         unsafe { bpf_xdp_adjust_head(xdp.ctx, excess as i32) };

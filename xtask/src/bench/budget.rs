@@ -21,10 +21,10 @@ const HEADER: &str = "\
 ";
 
 /// Fails if a scenario costs too much, or is in one list and not in the other.
-pub(crate) fn check(workspace: &Workspace, costs: &[Cost]) -> Result<()> {
+pub(super) fn check(workspace: &Workspace, costs: &[Cost]) -> Result<()> {
     let path = path(workspace);
-    let text =
-        std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text = std::fs::read_to_string(&path)
+        .with_context(|| format!("cannot read {}", path.display()))?;
     let budget: BTreeMap<String, i64> =
         toml::from_str(&text).with_context(|| format!("in {}", path.display()))?;
     let problems = compare(&budget, costs);
@@ -104,7 +104,10 @@ mod tests {
         let problems = compare(&budget, &[cost("new", 1)]);
         assert_eq!(
             problems,
-            ["new: not in the budget", "gone: in the budget, but not measured"]
+            [
+                "new: not in the budget",
+                "gone: in the budget, but not measured"
+            ]
         );
     }
 }

@@ -18,7 +18,7 @@ const MEMORY_MIB: u32 = 2048;
 const LIMIT: Duration = Duration::from_mins(10);
 
 /// Measures every scenario of up to 100k flows, on kernel 6.12.
-pub(crate) fn measure(programs: &Programs) -> Result<Vec<Cost>> {
+pub(super) fn measure(programs: &Programs) -> Result<Vec<Cost>> {
     setup::ensure(&setup::GUEST, Mode::Brief)?;
     let guest = Guest {
         kernel: kernel::resolve(Release::Trixie, Arch::Amd64)?,

@@ -4,7 +4,7 @@
 //! counts those, and packets and connections per second side by side with what one would use
 //! instead. This module asks them in turn; each has its file.
 
-pub(crate) mod budget;
+mod budget;
 mod instructions;
 mod plot;
 mod report;
@@ -17,7 +17,6 @@ use anyhow::Result;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::instructions::measure as measure_instructions;
 use self::report::Report;
 use crate::setup::{self, Mode};
 use crate::workspace::{Profile, Workspace};
@@ -102,6 +101,12 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         plot::draw(&report, directory)?;
     }
     report.print(options.json)
+}
+
+/// Fails if a packet costs more instructions than tests/budget.toml allows.
+pub(crate) fn keep_to_budget(workspace: &Workspace) -> Result<()> {
+    let programs = build::programs(workspace, Profile::Release)?;
+    budget::check(workspace, &instructions::measure(&programs)?)
 }
 
 /// Reads the lines that `packet-cost` prints.

@@ -187,7 +187,10 @@ mod tests {
         let row = &report.rows[1];
         assert_eq!((row.ns, row.instructions), (Some(200), Some(900)));
         let text = report.costs().to_string();
-        assert!(text.lines().nth(2).is_some_and(|line| line.contains("900")), "{text}");
+        assert!(
+            text.lines().nth(2).is_some_and(|line| line.contains("900")),
+            "{text}"
+        );
     }
 
     #[test]

@@ -60,6 +60,20 @@ pub(crate) const GUEST: [Requirement; 1] = [Requirement {
     install: guest::install,
 }];
 
+/// What this balancer is compared with.
+pub(crate) const BENCH: [Requirement; 1] = [Requirement {
+    name: "peers to compare with",
+    look: system::peers,
+    install: system::install_peers,
+}];
+
+/// What the comparison in a guest needs besides.
+pub(crate) const IPVS: [Requirement; 1] = [Requirement {
+    name: "IPVS administration",
+    look: system::ipvs,
+    install: system::install_ipvs,
+}];
+
 /// How much to say about what is there already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {

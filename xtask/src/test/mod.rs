@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result, bail};
 use self::tally::Tally;
 use crate::setup::{self, Mode};
 use crate::workspace::Workspace;
-use crate::{process, tidy, toolchain};
+use crate::{bench, process, tidy, toolchain};
 
 /// Every crate that runs on the host.
 const HOST_CRATES: [&str; 3] = ["--workspace", "--exclude", "lb-ebpf"];
@@ -25,7 +25,8 @@ const HOST_CRATES: [&str; 3] = ["--workspace", "--exclude", "lb-ebpf"];
 pub(crate) fn run(workspace: &Workspace, filter: Option<&str>) -> Result<ExitCode> {
     step("setup", || {
         setup::ensure(&setup::BUILD_AND_RUN, Mode::Brief)?;
-        setup::ensure(&setup::TEST, Mode::Brief)
+        setup::ensure(&setup::TEST, Mode::Brief)?;
+        setup::ensure(&setup::BENCH, Mode::Brief)
     })?;
     if filter.is_none() {
         step("format", || {
@@ -34,6 +35,9 @@ pub(crate) fn run(workspace: &Workspace, filter: Option<&str>) -> Result<ExitCod
         step("tidy", || tidy::run(workspace))?;
         step("lints", || lint_host(workspace))?;
         step("lints of the XDP program", || lint_bpf(workspace))?;
+        step("budget of instructions", || {
+            bench::keep_to_budget(workspace)
+        })?;
     }
     let mut tally = Tally::default();
     let result = run_tests(workspace, filter, &mut tally);
