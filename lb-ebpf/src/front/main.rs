@@ -61,7 +61,7 @@ fn prepare(xdp: &XdpContext) -> Option<()> {
     let excess = frame.length().wrapping_sub(FRAME);
     if excess != 0 {
         // SAFETY: a valid context; the frame makes its pointers anew at each use.
-        unsafe { bpf_xdp_adjust_head(xdp.ctx, excess as i32) };
+        unsafe { bpf_xdp_adjust_head(xdp.ctx, excess.cast_signed() as i32) };
     }
     for (index, word) in plan.frame.iter().enumerate() {
         *frame.bytes_mut(index * 8)? = word.to_ne_bytes();

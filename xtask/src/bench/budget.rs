@@ -7,42 +7,56 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
 
+use serde::Deserialize;
+
 use super::Cost;
+use super::instructions::Measured;
 use crate::workspace::Workspace;
 
 /// Growth that still passes, in percent: the compiler's whims.
 const GROWTH_MAX: i64 = 2;
 
 const HEADER: &str = "\
-# Instructions that a packet may cost above the front program, by scenario: kernel 6.12 in a guest
-# with `-icount shift=0`. `cargo xtask test` fails where one costs over 2 % more. Written by
-# `cargo xtask bench --only instructions --update-budget`.
+# Instructions that a packet may cost above the front program, by scenario, in a guest with `-icount
+# shift=0`. `cargo xtask test` fails where one costs over 2 % more. Written by `cargo xtask bench
+# --only instructions --update-budget`.
 
 ";
 
+/// The file.
+#[derive(Debug, Deserialize)]
+struct Budget {
+    /// The kernel that the figures are of.
+    kernel: String,
+    instructions: BTreeMap<String, i64>,
+}
+
 /// Fails if a scenario costs too much, or is in one list and not in the other.
-pub(super) fn check(workspace: &Workspace, costs: &[Cost]) -> Result<()> {
+pub(super) fn check(workspace: &Workspace, measured: &Measured) -> Result<()> {
     let path = path(workspace);
     let text = std::fs::read_to_string(&path)
         .with_context(|| format!("cannot read {}", path.display()))?;
-    let budget: BTreeMap<String, i64> =
-        toml::from_str(&text).with_context(|| format!("in {}", path.display()))?;
-    let problems = compare(&budget, costs);
+    let budget: Budget = toml::from_str(&text).with_context(|| format!("in {}", path.display()))?;
+    let problems = compare(&budget.instructions, &measured.costs);
     if problems.is_empty() {
         return Ok(());
     }
     bail!(
-        "instructions do not keep to {}:\n  {}\nIf it has to be, write the new figures with `cargo \
-         xtask bench --only instructions --update-budget`, and say why in the commit",
+        "instructions do not keep to {} (of kernel {}; these are of {}):\n  {}\nIf it has to be, \
+         write the new figures with `cargo xtask bench --only instructions --update-budget`, and \
+         say why in the commit",
         path.display(),
+        budget.kernel,
+        measured.kernel,
         problems.join("\n  ")
     )
 }
 
 /// Makes these costs the budget.
-pub(super) fn write(workspace: &Workspace, costs: &[Cost]) -> Result<()> {
+pub(super) fn write(workspace: &Workspace, measured: &Measured) -> Result<()> {
     let mut text = HEADER.to_owned();
-    for cost in costs {
+    writeln!(text, "kernel = \"{}\"\n\n[instructions]", measured.kernel)?;
+    for cost in &measured.costs {
         writeln!(text, "\"{}\" = {}", cost.scenario, cost.median)?;
     }
     let path = path(workspace);

@@ -17,8 +17,15 @@ const MEMORY_MIB: u32 = 2048;
 /// It takes one or two minutes.
 const LIMIT: Duration = Duration::from_mins(10);
 
+/// What was measured, and on which kernel.
+#[derive(Debug)]
+pub(super) struct Measured {
+    pub(super) kernel: String,
+    pub(super) costs: Vec<Cost>,
+}
+
 /// Measures every scenario of up to 100k flows, on kernel 6.12.
-pub(super) fn measure(programs: &Programs) -> Result<Vec<Cost>> {
+pub(super) fn measure(programs: &Programs) -> Result<Measured> {
     setup::ensure(&setup::GUEST, Mode::Brief)?;
     let guest = Guest {
         kernel: kernel::resolve(Release::Trixie, Arch::Amd64)?,
@@ -38,5 +45,8 @@ pub(super) fn measure(programs: &Programs) -> Result<Vec<Cost>> {
         report.exit_status,
         report.console
     );
-    read_costs(&report.stdout)
+    Ok(Measured {
+        kernel: guest.kernel.version,
+        costs: read_costs(&report.stdout)?,
+    })
 }

@@ -83,13 +83,15 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         report.note("time", rows, Report::add_times);
     }
     if options.wants(Instrument::Instructions) {
-        let rows = instructions::measure(&programs);
+        let measured = instructions::measure(&programs);
         if options.update_budget
-            && let Ok(rows) = &rows
+            && let Ok(measured) = &measured
         {
-            budget::write(workspace, rows)?;
+            budget::write(workspace, measured)?;
         }
-        report.note("instructions", rows, Report::add_instructions);
+        report.note("instructions", measured, |report, measured| {
+            report.add_instructions(measured.costs);
+        });
     }
     if options.wants(Instrument::SideBySide) {
         let rows = side_by_side::measure(&programs, options.quick);

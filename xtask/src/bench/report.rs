@@ -98,8 +98,11 @@ impl Report {
         if json {
             println!("{}", serde_json::to_string_pretty(self)?);
         } else {
-            println!("{}", self.costs());
-            println!("{}", self.comparisons());
+            for table in [self.costs(), self.comparisons()] {
+                if table.row_count() > 0 {
+                    println!("{table}\n");
+                }
+            }
         }
         for skipped in &self.skipped {
             eprintln!("skipped: {skipped}");
