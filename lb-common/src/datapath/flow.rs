@@ -87,7 +87,8 @@ fn is_live<A, F>(flow: &Flow, arrival: Arrival<'_, A, F>, now: Ticks) -> bool {
 }
 
 /// Whether replies still find the client. A port goes to another flow only after it has rested,
-/// so that a flow that was seen just now need not be asked.
+/// so that a flow that was seen just now need not be asked. One from before the service was
+/// `full-nat`, or from before the ports were others, has no port that replies are looked for at.
 #[inline(always)]
 fn has_way_back<A: Family, F: Frame, E: Env + Tables<A>>(
     env: &mut E,
@@ -98,9 +99,9 @@ fn has_way_back<A: Family, F: Frame, E: Env + Tables<A>>(
     flow: &Flow,
     now: Ticks,
 ) -> bool {
-    flow.seen == now
-        || !uses_nat(env, &service)
-        || nat::hold(env, stage, arrival, service, backend, flow, now)
+    !uses_nat(env, &service)
+        || nat::is_port(env, flow.source_port)
+            && (flow.seen == now || nat::hold(env, stage, arrival, service, backend, flow, now))
 }
 
 /// Brings a live flow's entry up to date.

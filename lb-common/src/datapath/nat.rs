@@ -26,8 +26,7 @@ pub(super) fn reply<A: Family, E: Env + Tables<A>>(
     if !env.features().has(Features::FULL_NAT) {
         return None;
     }
-    let (first, count) = env.nat_ports();
-    if key.local_port.wrapping_sub(first) >= count {
+    if !is_port(env, key.local_port) {
         return None;
     }
     let cell = env
@@ -50,6 +49,13 @@ pub(super) fn reply<A: Family, E: Env + Tables<A>>(
         close(env, key.protocol, &reverse);
     }
     Some(cell)
+}
+
+/// Whether a port is one that replies come to.
+#[inline(always)]
+pub(super) fn is_port<E: Env>(env: &E, port: u16) -> bool {
+    let (first, count) = env.nat_ports();
+    port.wrapping_sub(first) < count
 }
 
 /// A backend reset the connection: the client may open a new one on the same port.

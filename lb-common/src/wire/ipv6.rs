@@ -156,10 +156,14 @@ pub fn walk<F: Frame>(frame: &F, first: u8, at: usize) -> Chain {
             _ => (length + 1) * 8,
         };
         if protocol == FRAGMENT {
-            status = fragment(u16::from_be_bytes([*high, *low]));
+            // An atomic fragment inside of a first one makes no whole packet of it.
+            let found = fragment(u16::from_be_bytes([*high, *low]));
+            if found != Chain::WHOLE {
+                status = found;
+            }
             // RFC 8200, section 4.5: what follows in a later fragment is payload, no header.
-            if status != Chain::WHOLE && status != Chain::FIRST {
-                return Chain::new(status, *next, payload_at);
+            if found != Chain::WHOLE && found != Chain::FIRST {
+                return Chain::new(found, *next, payload_at);
             }
         }
         protocol = *next;

@@ -116,10 +116,11 @@ impl<'t> Report<'t> {
         let start = self.floor(span.start);
         let line = self.lines.partition_point(|at| *at <= start).max(1) - 1;
         let (line_start, content) = self.line(line);
-        // A span may end in a later line; the caret stays in the first.
-        let end = self
-            .floor(span.end)
-            .clamp(start, line_start + content.len());
+        let line_end = line_start + content.len();
+        // A span may begin between the two characters of a line break, and end in a later line;
+        // the caret stays in this one.
+        let start = start.min(line_end);
+        let end = self.floor(span.end).clamp(start, line_end);
         let before = chars(self.text, line_start, start);
         let marked = before..before + chars(self.text, start, end);
         let (excerpt, caret) = shorten(content, marked);

@@ -138,13 +138,30 @@ fn until_of(table: &dyn TableLike) -> Option<Timestamp> {
 
 /// A whole second, never before `until`: nobody's block ends early.
 fn datetime(until: Timestamp) -> Result<Datetime, EditError> {
-    let whole = if until.subsec_nanosecond() == 0 {
-        Ok(until)
-    } else {
-        Timestamp::from_second(until.as_second() + 1)
-    };
-    whole
+    // Seconds are cut off towards 1970, so that before it the whole second lies behind already.
+    let more = i64::from(until.subsec_nanosecond() > 0);
+    Timestamp::from_second(until.as_second() + more)
         .ok()
         .and_then(|whole| whole.to_string().parse().ok())
         .ok_or(EditError::BadTime(until))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::datetime;
+
+    #[test]
+    fn a_time_becomes_the_first_whole_second_that_is_not_before_it() {
+        for (until, written) in [
+            ("2030-01-31T18:00:00Z", "2030-01-31T18:00:00Z"),
+            ("2030-01-31T18:00:00.5Z", "2030-01-31T18:00:01Z"),
+            ("1969-12-31T23:59:58.5Z", "1969-12-31T23:59:59Z"),
+            ("1374-04-02T09:46:40.000000001Z", "1374-04-02T09:46:41Z"),
+        ] {
+            let whole = datetime(until.parse().unwrap()).unwrap();
+            assert_eq!(whole.to_string(), written);
+        }
+    }
 }

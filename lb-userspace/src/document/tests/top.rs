@@ -337,3 +337,21 @@ fn nesting_without_end_is_refused() {
         assert_eq!(bad(&text).problems().len(), 1);
     }
 }
+
+/// Found by fuzzing: what is missing at a line's end is missed between the two characters there.
+#[test]
+fn an_error_at_a_windows_line_break_has_its_place_at_the_end_of_the_line() {
+    for text in [
+        "interfaces = [\"a\"]\r\nservice = [{ name = \"web\" \r\n",
+        "interfaces = [\"a\"]\r\nxdp_mode = \"auto\r\n",
+        "interfaces = [\"a\"]\r\nservice = [{ name = \"0:00+02:00 }]\r\n\r\n",
+    ] {
+        let line = text.lines().nth(1).unwrap_or_default().chars().count();
+        for problem in bad(text).problems() {
+            assert!(
+                problem.line >= 2 && problem.column <= line + 1,
+                "{problem:?}"
+            );
+        }
+    }
+}

@@ -95,13 +95,14 @@ fn atomic() -> Case {
     let around = scene
         .following(0)
         .extension(Extension::HOP_BY_HOP)
-        .extension(atomic)
+        .extension(atomic.clone())
         .extension(Extension::DESTINATION);
     let behind = scene
         .opening(0)
         .extension(Extension::HOP_BY_HOP)
         .extension(Extension::ROUTING)
         .fragment(0, true);
+    let inside = scene.opening(0).fragment(0, true).extension(atomic.clone());
     Case::new(
         "v6: an atomic fragment is a whole packet",
         &mut scene.setup(1),
@@ -111,6 +112,11 @@ fn atomic() -> Case {
     .packet(
         "a real fragment behind others",
         &behind,
+        Expect::drop(Reason::Fragment),
+    )
+    .packet(
+        "a real fragment with an atomic one inside",
+        &inside,
         Expect::drop(Reason::Fragment),
     )
 }

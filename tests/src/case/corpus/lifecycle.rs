@@ -1,6 +1,7 @@
 //! A connection from its first packet to the reuse of its port.
 
-use lb_common::abi::FlowState;
+use lb_common::abi::{FlowState, Reason};
+use lb_userspace::document::Forward;
 
 use crate::case::{Case, Scene};
 use crate::packet::{ACK, FIN, RST, SYN};
@@ -13,6 +14,7 @@ pub(super) fn cases() -> Vec<Case> {
     }
     for scene in Scene::all_nat() {
         cases.push(reply(scene));
+        cases.push(becomes_full_nat(scene));
     }
     for scene in Scene::all_tcp() {
         cases.push(close_by_fin(scene));
@@ -76,6 +78,42 @@ fn reply(scene: Scene) -> Case {
         "reply when established",
         &answer_data,
         scene.returned(&answer_data, 0, 0),
+    )
+}
+
+/// The service was `dsr` when the flow began, which therefore has no port for replies.
+fn becomes_full_nat(scene: Scene) -> Case {
+    let (opening, following) = (scene.opening(0), scene.following(0));
+    let dsr = Scene {
+        forward: Forward::Dsr,
+        ..scene
+    };
+    let anew = scene
+        .forwarded(&following, 0)
+        .change(dsr.gone(Established, 0, 0))
+        .change(scene.laid(0, 0));
+    let anew = if scene.is_tcp() {
+        anew.because(Reason::Stray)
+    } else {
+        anew.new_flow()
+    };
+    Case::new(
+        format!("{scene}: a flow from when the service was dsr gets a port of its own"),
+        &mut dsr.setup(1),
+    )
+    .packet("first packet", &opening, dsr.opened(&opening, 0, 0))
+    .packet("second packet", &following, dsr.promoted(&following, 0, 0))
+    .generation(scene.setup(1).tables())
+    .packet("third packet", &following, anew)
+    .packet(
+        "reply",
+        &scene.reply(0, ACK),
+        scene.returned(&scene.reply(0, ACK), 0, 0),
+    )
+    .packet(
+        "fourth packet",
+        &following,
+        scene.promoted(&following, 0, 0),
     )
 }
 
