@@ -63,8 +63,8 @@ enum Task {
     Bench(bench::Options),
     /// Load the XDP program and print how many instructions the kernel verified
     Verify,
-    /// Boot other kernels in QEMU and run the kernel tests there
-    Vm,
+    /// Boot other kernels in QEMU and run the kernel tests and the balancer there
+    Vm(vm::Options),
     /// Check the conventions that rustfmt and clippy do not know
     Tidy,
 }
@@ -99,7 +99,7 @@ fn perform(task: &Task) -> Result<ExitCode> {
         Task::Test { filter } => return test::run(&workspace, filter.as_deref()),
         Task::Bench(options) => bench::run(&workspace, options)?,
         Task::Verify => verify::run(&workspace)?,
-        Task::Vm => vm::run()?,
+        Task::Vm(options) => return vm::run(&workspace, options),
         Task::Tidy => tidy::run(&workspace)?,
     }
     Ok(ExitCode::SUCCESS)

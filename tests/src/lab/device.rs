@@ -140,7 +140,7 @@ fn ethtool(device: &str, cmd: u32, value: u32) -> io::Result<()> {
         .take(libc::IFNAMSIZ - 1)
         .zip(device.bytes())
     {
-        *to = from.cast_signed();
+        *to = libc::c_char::from_ne_bytes([from]);
     }
     request.ifr_ifru.ifru_data = (&raw mut value).cast();
     let socket = UdpSocket::bind("127.0.0.1:0")?;

@@ -1,14 +1,13 @@
 //! What running another kernel needs: the emulator, and the tools that make a guest of a kernel.
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 
-use super::system::apt_install;
-use crate::process;
+use super::system::{Program, install_missing, look_for};
 use crate::vm::kernel::Arch;
-use crate::vm::qemu;
+use crate::vm::{programs, qemu};
 
 /// Programs of every guest, with the Debian package each comes from.
-const PROGRAMS: [(&str, &str); 4] = [
+const PROGRAMS: [Program; 4] = [
     ("busybox", "busybox-static"),
     ("depmod", "kmod"),
     ("modprobe", "kmod"),
@@ -16,32 +15,42 @@ const PROGRAMS: [(&str, &str); 4] = [
 ];
 
 pub(super) fn look() -> Result<String> {
-    let missing = missing();
-    let names: Vec<_> = missing.iter().map(|(program, _)| *program).collect();
-    ensure!(missing.is_empty(), "{} not found", names.join(", "));
-    Ok(emulator().0.to_owned())
+    look_for(&native())
 }
 
 pub(super) fn install() -> Result<()> {
-    let mut packages: Vec<_> = missing()
-        .into_iter()
-        .map(|(_, package)| package.to_owned())
-        .collect();
-    packages.dedup();
-    apt_install(&packages)
+    install_missing(&native())
 }
 
-fn missing() -> Vec<(&'static str, &'static str)> {
-    let mut programs = vec![emulator()];
+pub(super) fn look_arm64() -> Result<String> {
+    look_for(&arm64())
+}
+
+pub(super) fn install_arm64() -> Result<()> {
+    install_missing(&arm64())
+}
+
+fn native() -> Vec<Program> {
+    let arch = Arch::host().unwrap_or(Arch::Amd64);
+    let mut programs = vec![emulator(arch)];
     programs.extend(PROGRAMS);
-    programs.retain(|(program, _)| process::find(program).is_none());
     programs
 }
 
-/// The emulator of this machine's own architecture, and its package.
-fn emulator() -> (&'static str, &'static str) {
-    match Arch::host() {
-        Some(Arch::Arm64) => (qemu::program(Arch::Arm64), "qemu-system-arm"),
-        Some(Arch::Amd64) | None => (qemu::program(Arch::Amd64), "qemu-system-x86"),
+/// The compiler recommends the C library that it links; without recommendations both are named.
+fn arm64() -> Vec<Program> {
+    let arch = Arch::Arm64;
+    vec![
+        emulator(arch),
+        (programs::compiler(arch), "gcc-aarch64-linux-gnu"),
+        (programs::compiler(arch), "libc6-dev-arm64-cross"),
+    ]
+}
+
+/// The emulator of an architecture, and its package.
+fn emulator(arch: Arch) -> Program {
+    match arch {
+        Arch::Amd64 => (qemu::program(arch), "qemu-system-x86"),
+        Arch::Arm64 => (qemu::program(arch), "qemu-system-arm"),
     }
 }

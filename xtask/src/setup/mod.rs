@@ -60,6 +60,20 @@ pub(crate) const GUEST: [Requirement; 1] = [Requirement {
     install: guest::install,
 }];
 
+/// What booting arm64 kernels on another machine needs besides.
+pub(crate) const GUEST_ARM64: [Requirement; 2] = [
+    Requirement {
+        name: "arm64 emulator and compiler",
+        look: guest::look_arm64,
+        install: guest::install_arm64,
+    },
+    Requirement {
+        name: "arm64 standard library",
+        look: rust::look_arm64,
+        install: rust::install_arm64,
+    },
+];
+
 /// What this balancer is compared with.
 pub(crate) const BENCH: [Requirement; 1] = [Requirement {
     name: "peers to compare with",

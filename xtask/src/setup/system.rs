@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use crate::process;
 
 /// A program, and the Debian package it comes from. Fedora's packages have the same names.
-type Program = (&'static str, &'static str);
+pub(super) type Program = (&'static str, &'static str);
 
 /// Programs of the lab and the tests.
 const PROGRAMS: [Program; 3] = [
@@ -125,14 +125,14 @@ fn apt_get() -> Command {
     command
 }
 
-fn look_for(programs: &[Program]) -> Result<String> {
+pub(super) fn look_for(programs: &[Program]) -> Result<String> {
     let missing: Vec<_> = missing(programs).map(|(program, _)| program).collect();
     ensure!(missing.is_empty(), "{} not found", missing.join(", "));
     let names: Vec<_> = programs.iter().map(|&(program, _)| program).collect();
     Ok(names.join(", "))
 }
 
-fn install_missing(programs: &[Program]) -> Result<()> {
+pub(super) fn install_missing(programs: &[Program]) -> Result<()> {
     let packages: Vec<_> = missing(programs)
         .map(|(_, package)| package.to_owned())
         .collect();

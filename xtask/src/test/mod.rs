@@ -3,7 +3,7 @@
 //! Each step is announced with the time it took; the first that fails ends the run. The last line
 //! printed is always `N passed, N failed`, once tests have run: CI reads it.
 
-mod tally;
+pub(crate) mod tally;
 
 use std::env;
 use std::io::{self, BufRead as _, BufReader, IsTerminal as _, Write as _};

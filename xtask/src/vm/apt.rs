@@ -5,6 +5,7 @@
 //! machine's package lists and installed packages are neither used nor changed; nothing here needs
 //! root.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -17,6 +18,16 @@ const MIRROR_VARIABLE: &str = "LB_DEBIAN_MIRROR";
 
 /// Debian's keys, from the package debian-archive-keyring.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+/// The mirror cannot be reached: an error's context that callers look for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unreachable;
+
+impl fmt::Display for Unreachable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("cannot fetch the list of packages")
+    }
+}
 
 /// One release's packages for one architecture.
 #[derive(Debug)]
@@ -56,7 +67,7 @@ impl Apt {
         let mut update = apt.command("apt-get");
         // Otherwise a mirror that cannot be reached is a mere warning.
         update.args(["-o", "APT::Update::Error-Mode=any", "update"]);
-        process::output(&mut update).context("cannot fetch the list of packages")?;
+        process::output(&mut update).context(Unreachable)?;
         Ok(apt)
     }
 

@@ -37,10 +37,7 @@ pub(super) fn command(guest: &Guest) -> Command {
         .args(["-m", &format!("{}M", guest.memory_mib)]);
     match arch {
         Arch::Amd64 => {
-            // Without cx16: after cmpxchg16b, QEMU 7.2 may show the guest flags that it never had,
-            // and one boot in six panics in the kernel's allocator. Without the random ones, so
-            // that nothing is left to chance where time is counted in instructions.
-            command.args(["-machine", "q35", "-cpu", "max,-cx16,-rdrand,-rdseed"]);
+            command.args(["-machine", "q35", "-cpu", processor(guest.icount)]);
         }
         Arch::Arm64 => {
             command.args(["-machine", "virt", "-cpu", "max,pauth-impdef=on"]);
@@ -75,6 +72,19 @@ pub(super) fn command(guest: &Guest) -> Command {
     command
 }
 
+/// The processor of an amd64 guest. Without cx16: after cmpxchg16b, QEMU 7.2 may show the guest
+/// flags that it never had, and one boot in six panics in the kernel's allocator.
+fn processor(icount: bool) -> &'static str {
+    if icount {
+        // Nothing is left to chance where time is counted in instructions.
+        "max,-cx16,-rdrand,-rdseed"
+    } else {
+        // Instructions that copy whole blocks are emulated byte by byte, and a fifth level of page
+        // tables is a fifth lookup: without them the verifier takes a third less time.
+        "max,-cx16,-erms,-fsrm,-la57"
+    }
+}
+
 /// The kernel's own command line.
 fn kernel_line(guest: &Guest) -> String {
     let console = match guest.kernel.arch {
@@ -83,7 +93,10 @@ fn kernel_line(guest: &Guest) -> String {
     };
     // An oops is a finding: it must not go by. On a busy machine the timer's check at boot takes a
     // late interrupt for a missing one.
-    let mut line = format!("console={console} panic=-1 oops=panic no_timer_check quiet");
+    let mut line = format!("console={console} panic=-1 oops=panic quiet");
+    if guest.kernel.arch == Arch::Amd64 {
+        line += " no_timer_check";
+    }
     if guest.icount {
         line += " nokaslr norandmaps random.trust_cpu=off random.trust_bootloader=off";
     }
