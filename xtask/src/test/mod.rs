@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result, bail};
 use self::tally::Tally;
 use crate::setup::{self, Mode};
 use crate::workspace::Workspace;
-use crate::{bench, process, tidy, toolchain};
+use crate::{bench, process, tidy, toolchain, vm};
 
 /// Every crate that runs on the host.
 const HOST_CRATES: [&str; 3] = ["--workspace", "--exclude", "lb-ebpf"];
@@ -40,7 +40,10 @@ pub(crate) fn run(workspace: &Workspace, filter: Option<&str>) -> Result<ExitCod
         })?;
     }
     let mut tally = Tally::default();
-    let result = run_tests(workspace, filter, &mut tally);
+    let mut result = run_tests(workspace, filter, &mut tally);
+    if filter.is_none() && result.is_ok() {
+        result = step("other kernels", || vm::run_quick(workspace));
+    }
     if let Err(error) = &result {
         eprintln!("error: {error:#}");
     } else if tally.passed + tally.failed == 0 {
