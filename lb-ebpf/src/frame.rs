@@ -1,6 +1,7 @@
 //! The bytes of the frame that XDP is about to receive.
 
 use core::arch::asm;
+use core::hint::assert_unchecked;
 use core::ptr;
 
 use aya_ebpf::bindings::xdp_md;
@@ -46,6 +47,9 @@ impl XdpFrame {
         if address + N > self.end() {
             None
         } else {
+            // SAFETY: no packet lies at address zero. Unsaid, an `Option` of a reference to it is
+            // tested once more.
+            unsafe { assert_unchecked(address != 0) };
             Some(address)
         }
     }

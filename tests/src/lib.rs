@@ -5,11 +5,13 @@
 )]
 
 pub mod case;
+pub mod cost;
 pub mod fuzz;
 pub mod kernel;
 pub mod lab;
 pub mod packet;
 pub mod pair;
 pub mod ring;
+pub mod side_by_side;
 pub mod traffic;
 pub mod world;

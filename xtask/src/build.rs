@@ -11,13 +11,17 @@ use crate::process;
 use crate::setup::{self, Mode};
 use crate::workspace::{Profile, Workspace};
 
-/// The programs that `run` and `verify` start.
+/// The programs that tasks start.
 #[derive(Debug)]
 pub(crate) struct Programs {
     /// The controller and command line.
     pub(crate) lb: PathBuf,
     /// The lab of network namespaces.
     pub(crate) lab: PathBuf,
+    /// The measurement of what a packet costs.
+    pub(crate) packet_cost: PathBuf,
+    /// The comparison with other balancers.
+    pub(crate) side_by_side: PathBuf,
 }
 
 /// Builds every crate.
@@ -44,6 +48,8 @@ pub(crate) fn programs(workspace: &Workspace, profile: Profile) -> Result<Progra
     Ok(Programs {
         lb: directory.join("lb"),
         lab: directory.join("lab"),
+        packet_cost: directory.join("packet-cost"),
+        side_by_side: directory.join("side-by-side"),
     })
 }
 

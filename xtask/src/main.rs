@@ -3,6 +3,7 @@
 //! Everything a contributor or CI does to the repository has its entry here, so that both do the
 //! same. Only the command line is read in this file; a file per task does the work.
 
+mod bench;
 mod build;
 mod fuzz;
 mod miri;
@@ -13,6 +14,7 @@ mod test;
 mod tidy;
 mod toolchain;
 mod verify;
+mod vm;
 mod workspace;
 
 use std::ffi::OsString;
@@ -59,7 +61,7 @@ enum Task {
         /// Only run the tests whose name contains this, and skip the checks before them
         filter: Option<String>,
     },
-    /// Run fuzz targets for a bounded time; a finding is kept, told, and the exit status
+    /// Run fuzz targets for a bounded time; a finding is kept, told, and fails the command
     Fuzz {
         /// parser, ingress, document or api; all in turn if left out
         target: Option<String>,
@@ -72,8 +74,12 @@ enum Task {
     },
     /// Run the unit tests of lb-common under Miri, which finds undefined behaviour
     Miri,
+    /// Measure what a packet costs, and compare with others; prints a report
+    Bench(bench::Options),
     /// Load the XDP program and print how many instructions the kernel verified
     Verify,
+    /// Boot other kernels in QEMU and run the kernel tests and the balancer there
+    Vm(vm::Options),
     /// Check the conventions that rustfmt and clippy do not know
     Tidy,
 }
@@ -112,7 +118,9 @@ fn perform(task: &Task) -> Result<ExitCode> {
             minimise,
         } => return fuzz::run(&workspace, target.as_deref(), duration, *minimise),
         Task::Miri => miri::run(&workspace)?,
+        Task::Bench(options) => bench::run(&workspace, options)?,
         Task::Verify => verify::run(&workspace)?,
+        Task::Vm(options) => return vm::run(&workspace, options),
         Task::Tidy => tidy::run(&workspace)?,
     }
     Ok(ExitCode::SUCCESS)

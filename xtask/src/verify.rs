@@ -16,12 +16,14 @@ const VERIFIER_LIMIT: u64 = 1_000_000;
 const OUR_LIMIT: u64 = VERIFIER_LIMIT / 2;
 
 /// What the kernel said about one program.
-#[derive(Debug, PartialEq, Eq)]
-struct Verified {
-    program: String,
-    instructions: u64,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Verified {
+    pub(crate) program: String,
+    pub(crate) instructions: u64,
     jited_bytes: u64,
     kernel: String,
+    /// Features that are off there, because the kernel lacks what they need.
+    pub(crate) off: Vec<String>,
 }
 
 /// Loads every program, prints a table, and fails for one that is over our limit.
@@ -37,7 +39,8 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     check(&verified)
 }
 
-fn check(verified: &[Verified]) -> Result<()> {
+/// Fails for a program that is over our limit.
+pub(crate) fn check(verified: &[Verified]) -> Result<()> {
     ensure!(!verified.is_empty(), "no program was verified");
     let over: Vec<_> = verified
         .iter()
@@ -69,6 +72,7 @@ fn table(verified: &[Verified]) -> String {
         instructions,
         jited_bytes,
         kernel,
+        ..
     } in verified
     {
         let tenths = instructions * 1000 / VERIFIER_LIMIT;
@@ -81,7 +85,7 @@ fn table(verified: &[Verified]) -> String {
 }
 
 /// Reads the JSON objects that `lb` prints, one a program.
-fn parse(text: &str) -> Result<Vec<Verified>> {
+pub(crate) fn parse(text: &str) -> Result<Vec<Verified>> {
     let values = serde_json::Deserializer::from_str(text).into_iter::<Value>();
     let mut verified = Vec::new();
     for value in values {
@@ -110,7 +114,13 @@ fn parse_one(value: &Value) -> Result<Verified> {
         instructions: number("verified_instructions")?,
         jited_bytes: number("jited_bytes")?,
         kernel: text("kernel")?,
+        off: strings(&value["off"]).with_context(|| missing("off"))?,
     })
+}
+
+fn strings(value: &Value) -> Option<Vec<String>> {
+    let words = value.as_array()?.iter();
+    words.map(|word| word.as_str().map(str::to_owned)).collect()
 }
 
 fn missing(key: &str) -> String {
@@ -124,8 +134,9 @@ mod tests {
     use super::*;
 
     const SAMPLE: &str = r#"
-        {"program": "lb", "verified_instructions": 13300, "jited_bytes": 9000, "kernel": "6.18.0"}
-        {"program": "pass", "verified_instructions": 2, "jited_bytes": 20, "kernel": "6.18.0"}"#;
+        {"program": "lb", "verified_instructions": 13300, "jited_bytes": 9000, "kernel": "6.18.0", "off": []}
+        {"program": "pass", "verified_instructions": 2, "jited_bytes": 20, "kernel": "6.18.0",
+         "off": ["coarse-clock"]}"#;
 
     #[test]
     fn each_program_is_read_from_lines_or_a_list() {
@@ -135,6 +146,7 @@ mod tests {
             (lines[0].program.as_str(), lines[0].instructions),
             ("lb", 13_300)
         );
+        assert_eq!((lines[0].off.len(), lines[1].off.len()), (0, 1));
         let list = format!("[{}]", SAMPLE.trim().replace("}\n", "},\n"));
         assert_eq!(parse(&list).unwrap(), lines);
     }

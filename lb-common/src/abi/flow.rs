@@ -16,8 +16,9 @@ pub struct FlowKey<A> {
     pub local_port: u16,
     /// IP protocol number.
     pub protocol: u8,
-    /// Explicit padding, zero.
-    pub zero: [u8; 3],
+    // Explicit padding. Three bytes as one array would be set by a call of `memset`.
+    zero: u8,
+    zeros: u16,
 }
 
 /// A client's flow.
@@ -99,6 +100,29 @@ impl Ticks {
     #[inline(always)]
     pub const fn since(self, earlier: Self) -> u32 {
         self.0.saturating_sub(earlier.0)
+    }
+}
+
+impl<A> FlowKey<A> {
+    /// The key of a packet from one address and port to another.
+    #[inline(always)]
+    pub const fn new(
+        (remote, remote_port): (A, u16),
+        (local, local_port): (A, u16),
+        protocol: u8,
+    ) -> Self
+    where
+        A: Copy,
+    {
+        Self {
+            remote,
+            local,
+            remote_port,
+            local_port,
+            protocol,
+            zero: 0,
+            zeros: 0,
+        }
     }
 }
 

@@ -115,12 +115,16 @@ fn follow<A: Family, F: Frame, E: Env + Tables<A>>(
     now: Ticks,
 ) -> Result<(), Reason> {
     let flags = arrival.flags;
+    let promotes = stage == Stage::Pending && !flags.opens() && !flags.resets();
+    if flow.seen == now && !flags.closes() && !promotes {
+        return Ok(());
+    }
     let mut next = flow;
     next.seen = now;
     if flags.closes() {
         next.state = FlowState::CLOSING;
     }
-    if stage == Stage::Pending && !flags.opens() && !flags.resets() {
+    if promotes {
         if next.state == FlowState::PENDING {
             next.state = FlowState::ESTABLISHED;
         }

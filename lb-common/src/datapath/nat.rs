@@ -61,14 +61,11 @@ pub(super) fn is_port<E: Env>(env: &E, port: u16) -> bool {
 /// A backend reset the connection: the client may open a new one on the same port.
 #[inline(always)]
 fn close<A: Family, E: Env + Tables<A>>(env: &E, protocol: u8, reverse: &Reverse<A>) {
-    let key = FlowKey {
-        remote: reverse.client,
-        local: reverse.vip,
-        remote_port: reverse.client_port,
-        local_port: reverse.vip_port,
+    let key = FlowKey::new(
+        (reverse.client, reverse.client_port),
+        (reverse.vip, reverse.vip_port),
         protocol,
-        zero: [0; 3],
-    };
+    );
     let cell = env
         .flow(Stage::Established, &key)
         .or_else(|| env.flow(Stage::Pending, &key));
@@ -255,14 +252,10 @@ fn belongs<A: Family>(reverse: &Reverse<A>, flow: &FlowKey<A>) -> bool {
 /// The 5-tuple of the backend's replies.
 #[inline(always)]
 fn reply_key<A: Family, C: Cell<Backend>>(flow: &FlowKey<A>, backend: &C, port: u16) -> FlowKey<A> {
-    FlowKey {
-        remote: A::from_wide(backend.load().address),
-        local: A::from_wide(backend.load().source),
-        remote_port: backend_port(backend, flow.local_port),
-        local_port: port,
-        protocol: flow.protocol,
-        zero: [0; 3],
-    }
+    let address = A::from_wide(backend.load().address);
+    let source = A::from_wide(backend.load().source);
+    let remote = (address, backend_port(backend, flow.local_port));
+    FlowKey::new(remote, (source, port), flow.protocol)
 }
 
 /// Replies go back to where the client's packets came from: this holds for clients behind any

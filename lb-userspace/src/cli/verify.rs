@@ -24,6 +24,8 @@ struct Figures {
     verified_instructions: u32,
     jited_bytes: u32,
     kernel: String,
+    /// Features that are off, because this kernel lacks what they need.
+    off: Vec<&'static str>,
 }
 
 const FULL_NAT_V4: &str = r#"
@@ -82,6 +84,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
             verified_instructions: verified.verified_instructions,
             jited_bytes: verified.jited_bytes,
             kernel: host.kernel.clone(),
+            off: host.off(),
         };
         if args.json {
             output::json_line(&figures)?;

@@ -47,6 +47,16 @@ impl Host {
             nat_ports: outside(local_ports()),
         })
     }
+
+    /// The features that are off because this kernel lacks what they need, by their names in
+    /// `lb status`.
+    pub fn off(&self) -> Vec<&'static str> {
+        if self.coarse_clock {
+            Vec::new()
+        } else {
+            vec!["coarse-clock"]
+        }
+    }
 }
 
 /// Whether a host of this kind can run the program. The kernel comes first: no privilege helps

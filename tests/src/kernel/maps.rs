@@ -235,14 +235,11 @@ fn port<A: Member>(
 where
     FlowKey<A>: Pod,
 {
-    let key = FlowKey {
-        remote,
-        local,
-        remote_port: flow.remote.port(),
-        local_port: flow.local.port(),
-        protocol: flow.protocol,
-        zero: [0; 3],
-    };
+    let key = FlowKey::new(
+        (remote, flow.remote.port()),
+        (local, flow.local.port()),
+        flow.protocol,
+    );
     let map = hash_map::<FlowKey<A>, Flow>(generation, name);
     map.get(&key, 0).ok().map(|flow| flow.source_port)
 }

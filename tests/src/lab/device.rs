@@ -1,5 +1,4 @@
-//! Two settings of a network device that iproute2 cannot make: a trivial XDP program, and
-//! checksum offload.
+//! Settings of a network device that iproute2 cannot make: a trivial XDP program, and offloads.
 //!
 //! A frame that an XDP program sends back (`XDP_TX`) on a veth arrives only if the peer runs an
 //! XDP program itself, so the switch's port to the balancer gets one of two instructions that
@@ -27,6 +26,8 @@ const XDP_FLAGS_DRV_MODE: u32 = 1 << 2;
 const PASS_EVERYTHING: [u64; 2] = [0x0000_0002_0000_00b7, 0x95];
 /// `linux/ethtool.h`: switches the checksumming of sent packets.
 const ETHTOOL_STXCSUM: u32 = 0x17;
+/// `linux/ethtool.h`: switches generic receive offload.
+const ETHTOOL_SGRO: u32 = 0x2c;
 /// linux/sockios.h.
 const SIOCETHTOOL: libc::c_ulong = 0x8946;
 
@@ -106,36 +107,49 @@ impl Attached {
 /// A veth otherwise leaves them unfinished, as no wire can corrupt the packet. An XDP program that
 /// adjusts such a checksum and sends the packet on makes it a wrong one.
 pub(crate) fn finish_checksums(namespace: &Namespace, device: &str) -> Result<()> {
-    let switched = namespace.enter(|| {
-        let mut value = EthtoolValue {
-            cmd: ETHTOOL_STXCSUM,
-            value: 0,
-        };
-        // SAFETY: all zeros is a valid `ifreq`: an array of characters and a union of plain values.
-        let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-        for (to, from) in request
-            .ifr_name
-            .iter_mut()
-            .take(libc::IFNAMSIZ - 1)
-            .zip(device.bytes())
-        {
-            *to = from.cast_signed();
-        }
-        request.ifr_ifru.ifru_data = (&raw mut value).cast();
-        let socket = UdpSocket::bind("127.0.0.1:0")?;
-        // SAFETY: `request` is a complete `ifreq` whose pointer names an `ethtool_value` that
-        // outlives the call, as SIOCETHTOOL with ETHTOOL_STXCSUM expects.
-        match unsafe { libc::ioctl(socket.as_raw_fd(), SIOCETHTOOL, &raw mut request) } {
-            -1 => Err(io::Error::last_os_error()),
-            _ => Ok(()),
-        }
-    })?;
+    let switched = namespace.enter(|| ethtool(device, ETHTOOL_STXCSUM, 0))?;
     switched.with_context(|| {
         format!(
             "cannot switch checksum offload off on {device} of {}",
             namespace.name()
         )
     })
+}
+
+/// Lets `device` take frames in batches (generic receive offload), as real ones do.
+///
+/// Only then does a veth without an XDP program accept what its peer's program redirects to it.
+pub(crate) fn batch_received(namespace: &Namespace, device: &str) -> Result<()> {
+    let switched = namespace.enter(|| ethtool(device, ETHTOOL_SGRO, 1))?;
+    switched.with_context(|| {
+        format!(
+            "cannot switch receive offload on on {device} of {}",
+            namespace.name()
+        )
+    })
+}
+
+/// Sets one of the device's switches that take a plain value, in the thread's namespace.
+fn ethtool(device: &str, cmd: u32, value: u32) -> io::Result<()> {
+    let mut value = EthtoolValue { cmd, value };
+    // SAFETY: all zeros is a valid `ifreq`: an array of characters and a union of plain values.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request
+        .ifr_name
+        .iter_mut()
+        .take(libc::IFNAMSIZ - 1)
+        .zip(device.bytes())
+    {
+        *to = libc::c_char::from_ne_bytes([from]);
+    }
+    request.ifr_ifru.ifru_data = (&raw mut value).cast();
+    let socket = UdpSocket::bind("127.0.0.1:0")?;
+    // SAFETY: `request` is a complete `ifreq` whose pointer names an `ethtool_value` that outlives
+    // the call, as SIOCETHTOOL expects with a command that takes one.
+    match unsafe { libc::ioctl(socket.as_raw_fd(), SIOCETHTOOL, &raw mut request) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
 }
 
 /// Calls bpf(2) with a command that answers a new descriptor.

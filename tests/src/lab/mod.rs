@@ -14,6 +14,7 @@
 pub mod attack;
 mod backend;
 mod bpffs;
+mod cable;
 pub mod client;
 mod daemon;
 mod device;
@@ -35,6 +36,7 @@ use nix::unistd::geteuid;
 use backend::BackendHost;
 use footprint::Claim;
 
+pub use cable::Cable;
 pub use daemon::Daemon;
 pub use device::Attached;
 pub use footprint::{Footprint, sweep};

@@ -82,7 +82,12 @@ impl Host {
 
     /// Its Ethernet address, locally administered and fixed, so that captures are easy to read.
     pub fn mac(self) -> String {
-        format!("02:77:00:00:00:{:02x}", self.id)
+        self.mac_bytes().map(|byte| format!("{byte:02x}")).join(":")
+    }
+
+    /// The same in bytes.
+    pub fn mac_bytes(self) -> [u8; 6] {
+        [2, 0x77, 0, 0, 0, self.id]
     }
 
     /// Its IPv4 address with a port.

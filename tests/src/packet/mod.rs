@@ -178,6 +178,15 @@ impl Packet {
         self
     }
 
+    /// With other TCP flags; nothing for other protocols.
+    #[must_use]
+    pub fn flags(mut self, new: u8) -> Self {
+        if let Transport::Tcp { flags, .. } = &mut self.transport {
+            *flags = new;
+        }
+        self
+    }
+
     /// With TCP options; nothing for other protocols.
     #[must_use]
     pub fn tcp_options(mut self, bytes: &[u8]) -> Self {

@@ -10,4 +10,5 @@ mod counts;
 mod firewall;
 mod life;
 mod scene;
+mod side_by_side;
 mod starts;

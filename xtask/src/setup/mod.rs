@@ -5,6 +5,7 @@
 //! It never upgrades or removes what the user has installed.
 
 mod fuzz;
+mod guest;
 mod linker;
 mod rust;
 mod system;
@@ -72,6 +73,41 @@ pub(crate) const MIRI: [Requirement; 1] = [Requirement {
     name: "Miri",
     look: rust::look_for_miri,
     install: rust::install_miri,
+}];
+
+/// What booting other kernels needs.
+pub(crate) const GUEST: [Requirement; 1] = [Requirement {
+    name: "emulator",
+    look: guest::look,
+    install: guest::install,
+}];
+
+/// What booting arm64 kernels on another machine needs besides.
+pub(crate) const GUEST_ARM64: [Requirement; 2] = [
+    Requirement {
+        name: "arm64 emulator and compiler",
+        look: guest::look_arm64,
+        install: guest::install_arm64,
+    },
+    Requirement {
+        name: "arm64 standard library",
+        look: rust::look_arm64,
+        install: rust::install_arm64,
+    },
+];
+
+/// What this balancer is compared with.
+pub(crate) const BENCH: [Requirement; 1] = [Requirement {
+    name: "peers to compare with",
+    look: system::peers,
+    install: system::install_peers,
+}];
+
+/// What the comparison in a guest needs besides.
+pub(crate) const IPVS: [Requirement; 1] = [Requirement {
+    name: "IPVS administration",
+    look: system::ipvs,
+    install: system::install_ipvs,
 }];
 
 /// How much to say about what is there already.

@@ -6,6 +6,8 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
+use crate::vm::kernel::Arch;
+use crate::vm::programs;
 use crate::{process, toolchain};
 
 /// The source of `core` is compiled for the BPF target; clippy lints the eBPF crate.
@@ -69,6 +71,32 @@ fn install_with(components: &[&str]) -> Result<()> {
                 .flat_map(|component| ["--component", component]),
         );
     }
+    eprintln!("setup: running `{}`", process::line(&rustup));
+    process::succeed(&mut rustup)
+}
+
+/// The standard library for arm64 of the toolchain that compiles the host's programs.
+pub(super) fn look_arm64() -> Result<String> {
+    let sysroot = process::output(Command::new("rustc").args(["--print", "sysroot"]))?;
+    let target = programs::rust_target(Arch::Arm64);
+    let library = PathBuf::from(sysroot.trim_end())
+        .join("lib")
+        .join("rustlib")
+        .join(&target);
+    ensure!(library.is_dir(), "{target} is not installed");
+    Ok(target)
+}
+
+pub(super) fn install_arm64() -> Result<()> {
+    let target = programs::rust_target(Arch::Arm64);
+    if process::find("rustup").is_none() {
+        bail!(
+            "there is no rustup: install the standard library for {target} as this Rust was \
+             installed, then run it again"
+        );
+    }
+    let mut rustup = Command::new("rustup");
+    rustup.args(["target", "add", &target]);
     eprintln!("setup: running `{}`", process::line(&rustup));
     process::succeed(&mut rustup)
 }

@@ -7,27 +7,51 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::process;
 
-/// Programs of the lab and the tests, with the Debian package each comes from. Fedora's packages
-/// have the same names.
-const PROGRAMS: [(&str, &str); 3] = [
+/// A program, and the Debian package it comes from. Fedora's packages have the same names.
+pub(super) type Program = (&'static str, &'static str);
+
+/// Programs of the lab and the tests.
+const PROGRAMS: [Program; 3] = [
     ("ip", "iproute2"),
     ("ethtool", "ethtool"),
     ("nsenter", "util-linux"),
 ];
 
+/// What users pick instead of this balancer, and conntrack, by which nftables' rounds are made to
+/// begin alike. Fedora's package of the latter is conntrack-tools.
+const PEERS: [Program; 3] = [
+    ("nft", "nftables"),
+    ("conntrack", "conntrack"),
+    ("haproxy", "haproxy"),
+];
+
+/// The peer that is compared with in a guest.
+const IPVS: [Program; 1] = [("ipvsadm", "ipvsadm")];
+
 const BPFFS: &str = "/sys/fs/bpf";
 
 pub(super) fn tools() -> Result<String> {
-    let missing: Vec<_> = missing_programs().map(|(program, _)| program).collect();
-    ensure!(missing.is_empty(), "{} not found", missing.join(", "));
-    Ok(PROGRAMS.map(|(program, _)| program).join(", "))
+    look_for(&PROGRAMS)
 }
 
 pub(super) fn install_tools() -> Result<()> {
-    let packages: Vec<_> = missing_programs()
-        .map(|(_, package)| package.to_owned())
-        .collect();
-    apt_install(&packages)
+    install_missing(&PROGRAMS)
+}
+
+pub(super) fn peers() -> Result<String> {
+    look_for(&PEERS)
+}
+
+pub(super) fn install_peers() -> Result<()> {
+    install_missing(&PEERS)
+}
+
+pub(super) fn ipvs() -> Result<String> {
+    look_for(&IPVS)
+}
+
+pub(super) fn install_ipvs() -> Result<()> {
+    install_missing(&IPVS)
 }
 
 pub(super) fn bpffs() -> Result<String> {
@@ -101,9 +125,24 @@ fn apt_get() -> Command {
     command
 }
 
-fn missing_programs() -> impl Iterator<Item = (&'static str, &'static str)> {
-    PROGRAMS
-        .into_iter()
+pub(super) fn look_for(programs: &[Program]) -> Result<String> {
+    let missing: Vec<_> = missing(programs).map(|(program, _)| program).collect();
+    ensure!(missing.is_empty(), "{} not found", missing.join(", "));
+    let names: Vec<_> = programs.iter().map(|&(program, _)| program).collect();
+    Ok(names.join(", "))
+}
+
+pub(super) fn install_missing(programs: &[Program]) -> Result<()> {
+    let packages: Vec<_> = missing(programs)
+        .map(|(_, package)| package.to_owned())
+        .collect();
+    apt_install(&packages)
+}
+
+fn missing(programs: &[Program]) -> impl Iterator<Item = Program> {
+    programs
+        .iter()
+        .copied()
         .filter(|(program, _)| process::find(program).is_none())
 }
 

@@ -3,7 +3,7 @@
 //! Each step is announced with the time it took; the first that fails ends the run. The last line
 //! printed is always `N passed, N failed`, once tests have run: CI reads it.
 
-mod tally;
+pub(crate) mod tally;
 
 use std::env;
 use std::io::{self, BufRead as _, BufReader, IsTerminal as _, Write as _};
@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result, bail};
 use self::tally::Tally;
 use crate::setup::{self, Mode};
 use crate::workspace::Workspace;
-use crate::{miri, process, tidy, toolchain};
+use crate::{bench, miri, process, tidy, toolchain, vm};
 
 /// Every crate that runs on the host; the fuzz targets are built by `cargo xtask fuzz`.
 const HOST_CRATES: [&str; 5] = [
@@ -31,7 +31,8 @@ const HOST_CRATES: [&str; 5] = [
 pub(crate) fn run(workspace: &Workspace, filter: Option<&str>) -> Result<ExitCode> {
     step("setup", || {
         setup::ensure(&setup::BUILD_AND_RUN, Mode::Brief)?;
-        setup::ensure(&setup::TEST, Mode::Brief)
+        setup::ensure(&setup::TEST, Mode::Brief)?;
+        setup::ensure(&setup::BENCH, Mode::Brief)
     })?;
     if filter.is_none() {
         step("format", || {
@@ -41,9 +42,15 @@ pub(crate) fn run(workspace: &Workspace, filter: Option<&str>) -> Result<ExitCod
         step("lints", || lint_host(workspace))?;
         step("lints of the XDP program", || lint_bpf(workspace))?;
         step("miri", || miri::run(workspace))?;
+        step("budget of instructions", || {
+            bench::keep_to_budget(workspace)
+        })?;
     }
     let mut tally = Tally::default();
-    let result = run_tests(workspace, filter, &mut tally);
+    let mut result = run_tests(workspace, filter, &mut tally);
+    if filter.is_none() && result.is_ok() {
+        result = step("other kernels", || vm::run_quick(workspace));
+    }
     if let Err(error) = &result {
         eprintln!("error: {error:#}");
     } else if tally.passed + tally.failed == 0 {

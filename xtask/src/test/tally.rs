@@ -6,15 +6,15 @@ use std::fmt;
 
 /// Results of one or more runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Tally {
-    pub(super) passed: usize,
-    pub(super) failed: usize,
+pub(crate) struct Tally {
+    pub(crate) passed: usize,
+    pub(crate) failed: usize,
 }
 
 impl Tally {
     /// Takes a line of a runner's output; all but closing lines are passed over. nextest shows the
     /// closing lines of tests that failed indented.
-    pub(super) fn read(&mut self, line: &str) {
+    pub(crate) fn read(&mut self, line: &str) {
         let line = without_colours(line);
         if let Some(results) = line.strip_prefix("test result: ") {
             self.passed += number_before(results, " passed").unwrap_or(0);
