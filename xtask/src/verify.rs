@@ -13,7 +13,11 @@ use crate::{build, process, run};
 
 /// `BPF_COMPLEXITY_LIMIT_INSNS` of kernels since 5.2.
 const VERIFIER_LIMIT: u64 = 1_000_000;
+/// What is allowed on the kernel that one develops on.
 const OUR_LIMIT: u64 = VERIFIER_LIMIT / 2;
+/// What is allowed on any other kernel. Old ones walk more paths: that is what the rest of
+/// `OUR_LIMIT` is for. A tenth is left for releases between those that are tried.
+pub(crate) const LIMIT_ELSEWHERE: u64 = VERIFIER_LIMIT / 10 * 9;
 
 /// What the kernel said about one program.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,22 +40,19 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
         .stderr(Stdio::inherit());
     let verified = parse(&process::output(&mut command)?)?;
     println!("{}", table(&verified));
-    check(&verified)
+    check(&verified, OUR_LIMIT)
 }
 
-/// Fails for a program that is over our limit.
-pub(crate) fn check(verified: &[Verified]) -> Result<()> {
+/// Fails for a program that is over the limit.
+pub(crate) fn check(verified: &[Verified], limit: u64) -> Result<()> {
     ensure!(!verified.is_empty(), "no program was verified");
     let over: Vec<_> = verified
         .iter()
-        .filter(|one| one.instructions > OUR_LIMIT)
+        .filter(|one| one.instructions > limit)
         .collect();
     if !over.is_empty() {
         let names: Vec<_> = over.iter().map(|one| one.program.as_str()).collect();
-        bail!(
-            "{} over {OUR_LIMIT} verified instructions",
-            names.join(", ")
-        );
+        bail!("{} over {limit} verified instructions", names.join(", "));
     }
     Ok(())
 }
@@ -160,17 +161,17 @@ mod tests {
     #[test]
     fn the_limit_is_half_of_the_verifiers() {
         let mut verified = parse(SAMPLE).unwrap();
-        assert!(check(&verified).is_ok());
+        assert!(check(&verified, OUR_LIMIT).is_ok());
         verified[1].instructions = 500_000;
-        assert!(check(&verified).is_ok());
+        assert!(check(&verified, OUR_LIMIT).is_ok());
         verified[1].instructions = 500_001;
         assert!(
-            check(&verified)
+            check(&verified, OUR_LIMIT)
                 .unwrap_err()
                 .to_string()
                 .starts_with("pass over")
         );
-        assert!(check(&[]).is_err());
+        assert!(check(&[], OUR_LIMIT).is_err());
     }
 
     #[test]

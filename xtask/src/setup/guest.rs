@@ -1,8 +1,11 @@
 //! What running another kernel needs: the emulator, and the tools that make a guest of a kernel.
 
-use anyhow::Result;
+use std::process::Command;
 
-use super::system::{Program, install_missing, look_for};
+use anyhow::{Result, ensure};
+
+use super::system::{Program, apt_install, install_missing, look_for, missing};
+use crate::process;
 use crate::vm::kernel::Arch;
 use crate::vm::{programs, qemu};
 
@@ -23,11 +26,23 @@ pub(super) fn install() -> Result<()> {
 }
 
 pub(super) fn look_arm64() -> Result<String> {
-    look_for(&arm64())
+    let found = look_for(&arm64())?;
+    // Debian's compiler comes without the C library. Asked for a file that it does not know, it
+    // repeats the name.
+    let mut ask = Command::new(programs::compiler(Arch::Arm64));
+    let library = process::output(ask.arg("-print-file-name=libc.a"))?;
+    ensure!(
+        library.contains('/'),
+        "no C library for arm64 (Debian's package libc6-dev-arm64-cross)"
+    );
+    Ok(found)
 }
 
 pub(super) fn install_arm64() -> Result<()> {
-    install_missing(&arm64())
+    let programs = arm64();
+    let missing = missing(&programs).map(|(_, package)| package.to_owned());
+    let library = "libc6-dev-arm64-cross".to_owned();
+    apt_install(&missing.chain([library]).collect::<Vec<_>>())
 }
 
 fn native() -> Vec<Program> {
@@ -37,13 +52,11 @@ fn native() -> Vec<Program> {
     programs
 }
 
-/// The compiler recommends the C library that it links; without recommendations both are named.
-fn arm64() -> Vec<Program> {
+fn arm64() -> [Program; 2] {
     let arch = Arch::Arm64;
-    vec![
+    [
         emulator(arch),
         (programs::compiler(arch), "gcc-aarch64-linux-gnu"),
-        (programs::compiler(arch), "libc6-dev-arm64-cross"),
     ]
 }
 

@@ -139,7 +139,7 @@ pub(super) fn install_missing(programs: &[Program]) -> Result<()> {
     apt_install(&packages)
 }
 
-fn missing(programs: &[Program]) -> impl Iterator<Item = Program> {
+pub(super) fn missing(programs: &[Program]) -> impl Iterator<Item = Program> {
     programs
         .iter()
         .copied()

@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::Instant;
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 
 use super::Options;
 use super::apt::Unreachable;
@@ -161,10 +161,12 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
         .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// This build's programs for one architecture. The inner error is why there can be none here.
-fn build(workspace: &Workspace, arch: Arch) -> Result<Result<Programs, String>> {
+/// This build's programs for one architecture. The inner error is what becomes of its kernels
+/// without them: only for this machine's own architecture is that the end of everything.
+fn build(workspace: &Workspace, arch: Arch) -> Result<Result<Programs, Outcome>> {
+    let is_host = Arch::host() == Some(arch);
     let ready = ensure(&setup::GUEST).and_then(|()| {
-        if Arch::host() == Some(arch) {
+        if is_host {
             ensure(&setup::BUILD_AND_RUN)
         } else if arch == Arch::Arm64 {
             ensure(&setup::GUEST_ARM64)
@@ -172,9 +174,16 @@ fn build(workspace: &Workspace, arch: Arch) -> Result<Result<Programs, String>> 
             Err(format!("nothing is built for {arch} on this machine"))
         }
     });
-    match ready {
-        Ok(()) => Ok(Ok(programs::build(workspace, arch)?)),
-        Err(why) => Ok(Err(why)),
+    if let Err(why) = ready {
+        let no_network = false;
+        return Ok(Err(Outcome::Skipped { why, no_network }));
+    }
+    match programs::build(workspace, arch) {
+        Err(error) if !is_host => {
+            let why = format!("it does not build for {arch}: {error:#}");
+            Ok(Err(Outcome::Failed(Figures::default(), why)))
+        }
+        built => built.map(Ok),
     }
 }
 
@@ -186,7 +195,7 @@ fn ensure(requirements: &[Requirement]) -> Result<(), String> {
 fn attempt(
     target: Target,
     extent: Extent,
-    programs: &BTreeMap<Arch, Result<Programs, String>>,
+    programs: &BTreeMap<Arch, Result<Programs, Outcome>>,
 ) -> Row {
     let start = Instant::now();
     let arch = target.arch.or(Arch::host());
@@ -195,31 +204,25 @@ fn attempt(
         version: String::new(),
         arch: arch.map_or("unknown", Arch::debian),
         seconds: 0,
-        outcome: Outcome::Passed(Figures::default()),
+        outcome: Outcome::Skipped {
+            why: "no kernel is known for this machine's processor".to_owned(),
+            no_network: false,
+        },
     };
-    row.outcome = match prepare(target, arch, programs) {
-        Ok((kernel, programs)) => {
-            row.version.clone_from(&kernel.version);
-            trial::run(kernel, programs, target.expected, extent)
-        }
-        Err(error) => skipped(&error),
-    };
+    let built = arch.and_then(|arch| Some((arch, programs.get(&arch)?)));
+    match built {
+        Some((arch, Ok(programs))) => match kernel::resolve(target.release, arch) {
+            Ok(kernel) => {
+                row.version.clone_from(&kernel.version);
+                row.outcome = trial::run(kernel, programs, target.expected, extent);
+            }
+            Err(error) => row.outcome = skipped(&error),
+        },
+        Some((_, Err(outcome))) => row.outcome = outcome.clone(),
+        None => {}
+    }
     row.seconds = start.elapsed().as_secs();
     row
-}
-
-fn prepare(
-    target: Target,
-    arch: Option<Arch>,
-    programs: &BTreeMap<Arch, Result<Programs, String>>,
-) -> Result<(kernel::Kernel, &Programs)> {
-    let arch = arch.ok_or_else(|| anyhow!("no kernel is known for this machine's processor"))?;
-    let programs = programs
-        .get(&arch)
-        .ok_or_else(|| anyhow!("nothing was built for {arch}"))?
-        .as_ref()
-        .map_err(|why| anyhow!("{why}"))?;
-    Ok((kernel::resolve(target.release, arch)?, programs))
 }
 
 fn skipped(error: &anyhow::Error) -> Outcome {
@@ -233,7 +236,7 @@ fn skipped(error: &anyhow::Error) -> Outcome {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use anyhow::Context as _;
+    use anyhow::{Context as _, anyhow};
 
     use super::*;
 
@@ -276,13 +279,16 @@ mod tests {
 
     #[test]
     fn a_kernel_for_which_nothing_could_be_built_is_skipped() {
-        let mut programs = BTreeMap::new();
-        programs.insert(Arch::Arm64, Err("no cross compiler".to_owned()));
+        let outcome = Outcome::Skipped {
+            why: "no cross compiler".to_owned(),
+            no_network: false,
+        };
+        let programs = BTreeMap::from([(Arch::Arm64, Err(outcome.clone()))]);
         let target = find("arm64").unwrap();
         let row = attempt(target, Extent::quick(true), &programs);
-        let Outcome::Skipped { why, .. } = row.outcome else {
-            unreachable!("it is skipped");
-        };
-        assert_eq!((row.name, why.as_str()), ("arm64", "no cross compiler"));
+        assert_eq!(
+            (row.name, row.arch, row.outcome),
+            ("arm64", "arm64", outcome)
+        );
     }
 }

@@ -232,7 +232,7 @@ fn read(part: &Part<'_>, figures: &mut Figures) -> Result<()> {
         part.text.lines().last().unwrap_or_default()
     );
     if part.name == "verify" {
-        verify::check(&figures.verified)?;
+        verify::check(&figures.verified, verify::LIMIT_ELSEWHERE)?;
     }
     Ok(())
 }
