@@ -7,7 +7,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
@@ -67,7 +67,7 @@ impl Apt {
         let mut update = apt.command("apt-get");
         // Otherwise a mirror that cannot be reached is a mere warning.
         update.args(["-o", "APT::Update::Error-Mode=any", "update"]);
-        process::output(&mut update).context(Unreachable)?;
+        output(update).context(Unreachable)?;
         Ok(apt)
     }
 
@@ -75,7 +75,7 @@ impl Apt {
     pub(super) fn depends(&self, package: &str) -> Result<Vec<String>> {
         let mut show = self.command("apt-cache");
         show.args(["show", "--no-all-versions", package]);
-        let text = process::output(&mut show)?;
+        let text = output(show)?;
         Ok(dependencies(&text))
     }
 
@@ -87,7 +87,7 @@ impl Apt {
             .arg("download")
             .args(packages)
             .current_dir(&archives);
-        process::output(&mut download)?;
+        output(download)?;
         let entries = std::fs::read_dir(&archives)?;
         for entry in entries {
             let path = entry?.path();
@@ -132,6 +132,20 @@ impl Apt {
         command.env("LC_ALL", "C");
         command
     }
+}
+
+/// What an apt command prints; on failure what it complains about, without our dozen options.
+fn output(mut command: Command) -> Result<String> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("cannot start `{program}`"))?;
+    if !output.status.success() {
+        let message = String::from_utf8_lossy(&output.stderr);
+        bail!("{program}: {}", message.trim());
+    }
+    String::from_utf8(output.stdout).with_context(|| format!("`{program}` printed no UTF-8"))
 }
 
 /// The Debian mirror that this machine's apt is configured for.

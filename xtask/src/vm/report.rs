@@ -99,11 +99,12 @@ pub(super) fn table(rows: &[Row]) -> String {
             tests(figures.end_to_end),
             largest(&figures).map_or_else(dash, |most| most.to_string()),
             off(&row.outcome),
-            result(&row.outcome),
+            words(&row.outcome).0.to_owned(),
             row.seconds.to_string(),
         ]);
     }
-    table.to_string()
+    let reasons = rows.iter().filter_map(reason);
+    reasons.fold(table.to_string(), |text, reason| text + "\n" + &reason)
 }
 
 /// Everything known, for programs.
@@ -153,12 +154,10 @@ fn words(outcome: &Outcome) -> (&'static str, Option<&str>) {
     }
 }
 
-/// One line: what follows the first is on standard error already, or makes no cell of a table.
-fn result(outcome: &Outcome) -> String {
-    match words(outcome) {
-        (word, Some(why)) => format!("{word}: {}", why.lines().next().unwrap_or_default()),
-        (word, None) => word.to_owned(),
-    }
+/// Why a kernel did not simply pass, which is too long for a cell of the table.
+fn reason(row: &Row) -> Option<String> {
+    let (word, why) = words(&row.outcome);
+    Some(format!("{}: {word}: {}", row.name, why?))
 }
 
 fn tests(tally: Option<Tally>) -> String {
@@ -238,23 +237,21 @@ mod tests {
     }
 
     #[test]
-    fn the_table_tells_each_outcome_on_one_line() {
+    fn the_table_has_a_line_for_each_kernel_and_reasons_below() {
         let failed = row(Outcome::Failed(
             Figures::default(),
             "the guest's kernel panicked; its console:\n    a\n    b".to_owned(),
         ));
         let table = table(&[passed(), skipped(false), failed]);
         let lines: Vec<_> = table.lines().collect();
-        assert_eq!(lines.len(), 5, "{table}");
+        assert_eq!(lines.len(), 9, "{table}");
         assert!(
             lines[2].contains("14 of 14") && lines[2].contains("2 of 2"),
             "{table}"
         );
-        assert!(lines[3].contains("skipped: no space"), "{table}");
-        assert!(
-            lines[4].contains("panicked; its console:") && !table.contains("    a"),
-            "{table}"
-        );
+        assert!(lines[3].contains("| skipped |"), "{table}");
+        assert_eq!(lines[5], "6.1: skipped: no space");
+        assert!(lines[6].starts_with("6.1: failed: the guest's kernel panicked"));
     }
 
     #[test]
