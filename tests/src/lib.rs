@@ -9,5 +9,6 @@ pub mod kernel;
 pub mod lab;
 pub mod packet;
 pub mod ring;
+pub mod simulation;
 pub mod traffic;
 pub mod world;

@@ -168,6 +168,15 @@ impl Setup {
         self
     }
 
+    /// Lets an address in again that was blocked by itself.
+    pub fn unblock(&mut self, address: IpAddr) {
+        let host = IpNet::from(address);
+        self.document
+            .firewall
+            .blocks
+            .retain(|block| block.prefix != host);
+    }
+
     /// The content of every map.
     pub fn tables(&mut self) -> Tables {
         self.ids.assign(&self.document);
