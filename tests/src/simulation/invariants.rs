@@ -165,8 +165,7 @@ impl Simulation {
             return Err("the payload has changed".to_owned());
         }
         if !scene.is_nat() {
-            let same = Received { ..sent.clone() };
-            return if received == same {
+            return if received == sent {
                 Ok(())
             } else {
                 Err(format!("dsr has changed the packet: {received:?}"))
@@ -188,26 +187,24 @@ impl Simulation {
         let key = (received.source, received.destination, protocol);
         let began = ran.trace.new_flow == 1 || ran.reason() == Some(Reason::Stray);
         let now = self.world.now.0;
+        let overflows = self.options.room.is_some();
         match self.owners.get(&key) {
-            // A table that overflows may forget a way back in the very tick of its flow's last
-            // packet; the flow asks for it again in the next.
-            Some((owner, since))
-                if *owner != id
-                    && !began
-                    && !self.has_left(*owner, received)
-                    && !(self.options.room.is_some() && now.abs_diff(*since) <= 1) =>
-            {
-                Err(format!(
-                    "a packet of {:?} enters the connection of {:?}",
-                    self.connections[id as usize], self.connections[*owner as usize]
-                ))
+            Some((owner, _)) if *owner == id => return Ok(()),
+            Some((owner, since)) => {
+                // A table that overflows may forget a way back in the very tick of its flow's
+                // last packet; the flow asks for it again in the next.
+                let at_once = overflows && now.abs_diff(*since) <= 1;
+                if !began && !at_once && !self.has_left(*owner, received) {
+                    return Err(format!(
+                        "a packet of {:?} enters the connection of {:?}",
+                        self.connections[id as usize], self.connections[*owner as usize]
+                    ));
+                }
             }
-            Some((owner, _)) if *owner == id => Ok(()),
-            _ => {
-                self.owners.insert(key, (id, now));
-                Ok(())
-            }
+            None => {}
         }
+        self.owners.insert(key, (id, now));
+        Ok(())
     }
 
     /// Whether a connection has gone on to another backend or port since.

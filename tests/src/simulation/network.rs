@@ -52,7 +52,7 @@ impl Simulation {
         let flags = connection.flags(pick);
         connection.sent += 1;
         let bytes = connection.packet(flags, index as u32).bytes();
-        self.queue(InFlight {
+        self.queue(&InFlight {
             bytes,
             sender: Sender::Client(index as u32),
             flags,
@@ -76,7 +76,7 @@ impl Simulation {
     }
 
     /// Puts a frame into some CPU's queue: lost, doubled or overtaken now and then.
-    pub(super) fn queue(&mut self, frame: InFlight) {
+    pub(super) fn queue(&mut self, frame: &InFlight) {
         let copies = match self.random.random_range(0..40) {
             0 => 0,
             1 => 2,
@@ -120,7 +120,7 @@ impl Simulation {
             _ => ACK,
         };
         let bytes = answer(scene, &received, flags, &ran.frame).bytes();
-        self.queue(InFlight {
+        self.queue(&InFlight {
             bytes,
             sender: Sender::Backend(id),
             flags,
