@@ -34,12 +34,11 @@ impl Host {
     /// Looks at the host; an error if it cannot run the program at all.
     pub fn probe() -> Result<Self, DataplaneError> {
         let kernel = release();
-        let privileged = nix::unistd::geteuid().is_root() || has_capabilities();
         judge(
             &kernel,
             KernelVersion::current().ok(),
             Path::new(BTF),
-            privileged,
+            has_capabilities(),
         )?;
         Ok(Self {
             kernel,
@@ -83,16 +82,22 @@ fn release() -> String {
         .unwrap_or_default()
 }
 
-/// Whether the effective capabilities hold `CAP_NET_ADMIN` (12), `CAP_PERFMON` (38) and
-/// `CAP_BPF` (39).
+/// Whether this process may do all that it has to. Its user says nothing: root in a container may
+/// lack the capabilities, and a service may have them without being root.
 fn has_capabilities() -> bool {
-    const NEEDED: u64 = 1 << 12 | 1 << 38 | 1 << 39;
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    status
+    let effective = status
         .lines()
         .find_map(|line| line.strip_prefix("CapEff:"))
-        .and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok())
-        .is_some_and(|effective| effective & NEEDED == NEEDED)
+        .and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok());
+    effective.is_some_and(suffice)
+}
+
+/// `CAP_NET_ADMIN` (12) and `CAP_BPF` (39) with `CAP_PERFMON` (38), or `CAP_SYS_ADMIN` (21), which
+/// stands for the latter two; capabilities(7).
+fn suffice(effective: u64) -> bool {
+    let has = |capability: u32| effective & (1 << capability) != 0;
+    has(12) && (has(21) || has(38) && has(39))
 }
 
 /// The ports that the host's own connections use.
@@ -153,6 +158,17 @@ mod tests {
             told.contains("CAP_BPF") && told.contains("run it with sudo"),
             "{told}"
         );
+    }
+
+    #[test]
+    fn capabilities_decide_and_not_the_user() {
+        assert!(suffice(u64::MAX));
+        assert!(suffice(1 << 12 | 1 << 21));
+        assert!(suffice(1 << 12 | 1 << 38 | 1 << 39));
+        for lacking in [0, 12, 21, 38, 39] {
+            assert!(!suffice(1 << lacking), "{lacking} alone");
+        }
+        assert!(!suffice(1 << 12 | 1 << 39) && !suffice(1 << 21 | 1 << 38 | 1 << 39));
     }
 
     #[test]

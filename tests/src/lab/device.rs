@@ -32,7 +32,7 @@ const SIOCETHTOOL: libc::c_ulong = 0x8946;
 
 /// An attached XDP program; detached when dropped.
 #[derive(Debug)]
-pub(crate) struct Attached {
+pub struct Attached {
     _link: OwnedFd,
 }
 
@@ -66,7 +66,10 @@ struct EthtoolValue {
 
 impl Attached {
     /// Attaches a program that passes everything to `device` of `namespace`.
-    pub(crate) fn passing(namespace: &Namespace, device: &str) -> Result<Self> {
+    ///
+    /// # Errors
+    /// There is a program already, or the driver has no native XDP.
+    pub fn passing(namespace: &Namespace, device: &str) -> Result<Self> {
         Self::new(namespace, device, &PASS_EVERYTHING)
     }
 

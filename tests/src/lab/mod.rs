@@ -33,10 +33,10 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::unistd::geteuid;
 
 use backend::BackendHost;
-use device::Attached;
 use footprint::Claim;
 
 pub use daemon::Daemon;
+pub use device::Attached;
 pub use footprint::{Footprint, sweep};
 pub use namespace::Namespace;
 pub use plan::{Host, Plan};

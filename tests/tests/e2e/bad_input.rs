@@ -1,74 +1,79 @@
 //! Bad input: each kind has a message of its own that says what to do, and changes nothing.
 
 use std::fmt::Write as _;
-use std::path::Path;
 use std::process::Output;
 
 use lb_tests::lab::client::http_get;
-use lb_tests::lab::{Daemon, Lab, Plan};
+use lb_tests::lab::{Daemon, Lab};
 
 use crate::scene::{BOUND, Service, document, lb, skips, vip};
 
 /// A document that is wrong in one way, and what the message must name.
-fn bad_documents() -> Vec<(String, &'static str)> {
+type Wrong = (String, &'static str);
+
+/// Documents that are wrong in what they say.
+fn bad_words() -> Vec<Wrong> {
     let good = document(&[Service::web()], "");
     let with = |from: &str, to: &str| {
         assert!(good.contains(from), "{from}");
         good.replacen(from, to, 1)
     };
-    let many = |count: u32| {
-        let mut text = "interfaces = [\"eth0\"]\n".to_owned();
-        for index in 0..count {
-            let [_, _, high, low] = index.to_be_bytes();
-            let _ = write!(
-                text,
-                "[[service]]\nname = \"s{index}\"\nvip = \"192.0.{high}.{low}:80/tcp\"\n\
-                 backend = [{{ address = \"10.0.0.1:80\" }}]\n"
-            );
-        }
-        text
+    let beside_web = |other| document(&[Service::web(), other], "");
+    let same_name = Service {
+        port: 81,
+        ..Service::web()
     };
-    let backends = (0..4097_u32).fold(String::new(), |list, index| {
-        let [_, _, high, low] = (index + 1).to_be_bytes();
+    let same_vip = Service {
+        name: "other",
+        ..Service::web()
+    };
+    let empty = Service {
+        backends: Vec::new(),
+        ..Service::web()
+    };
+    let tls = with("10.77.0.11:8080\"", "10.77.0.11:0\"")
+        .replace("/tcp\"\n", "/tcp\"\ncheck = { kind = \"https\" }\n");
+    vec![
+        (
+            with("backend = [", "bakend = ["),
+            "the key `bakend` is not known",
+        ),
+        (beside_web(same_name), "is called `web` as well"),
+        (
+            with("10.77.0.11:8080", "10.77.0.300:8080"),
+            "`10.77.0.300` is not an address",
+        ),
+        (
+            beside_web(same_vip),
+            "has the VIP 10.77.0.100:80/tcp as well",
+        ),
+        (document(&[empty], ""), "the service has no backend"),
+        (tls, "makes a TLS connection (`https`), which needs a port"),
+    ]
+}
+
+/// Documents that ask for more than the tables hold.
+fn too_much() -> Vec<Wrong> {
+    let mut services = "interfaces = [\"eth0\"]\n".to_owned();
+    for index in 0..1025_u32 {
+        let [_, _, high, low] = index.to_be_bytes();
+        let _ = write!(
+            services,
+            "[[service]]\nname = \"s{index}\"\nvip = \"192.0.{high}.{low}:80/tcp\"\n\
+             backend = [{{ address = \"10.0.0.1:80\" }}]\n"
+        );
+    }
+    let backends = (1..=4097_u32).fold(String::new(), |list, index| {
+        let [_, _, high, low] = index.to_be_bytes();
         list + &format!("{{ address = \"10.1.{high}.{low}:80\" }},")
     });
     let crowd = format!(
-        "interfaces = [\"eth0\"]\n[[service]]\nname = \"s\"\nvip = \"192.0.2.1:80/tcp\"\nbackend = [{backends}]\n"
+        "interfaces = [\"eth0\"]\n[[service]]\nname = \"s\"\n\
+         vip = \"192.0.2.1:80/tcp\"\nbackend = [{backends}]\n"
     );
     vec![
-        (with("backend = [", "bakend = ["), "did you mean"),
-        (document(&[Service::web(), Service::web()], ""), "web"),
-        (with("10.77.0.11:8080", "10.77.0.300:8080"), "10.77.0.300"),
-        (
-            document(
-                &[
-                    Service::web(),
-                    Service {
-                        name: "other",
-                        ..Service::web()
-                    },
-                ],
-                "",
-            ),
-            "10.77.0.100:80/tcp",
-        ),
-        (
-            document(
-                &[Service {
-                    backends: Vec::new(),
-                    ..Service::web()
-                }],
-                "",
-            ),
-            "backend",
-        ),
-        (
-            with("10.77.0.11:8080\"", "10.77.0.11:0\"")
-                .replace("/tcp\"\n", "/tcp\"\ncheck = { kind = \"https\" }\n"),
-            "port",
-        ),
-        (many(1025), "1024"),
-        (crowd, "4096"),
+        (services, "1025 services; the table holds 1024"),
+        (crowd, "4097 backends; the table holds 4096"),
     ]
 }
 
@@ -81,7 +86,7 @@ fn errors(output: &Output) -> String {
 }
 
 /// The service works and the document is what it was.
-fn assert_unharmed(lab: &Lab, daemon: &Daemon, revision: &str) {
+pub(crate) fn assert_unharmed(lab: &Lab, daemon: &Daemon, revision: &str) {
     let ask = || http_get(vip(false, 80), "/", BOUND).is_ok();
     assert!(lab.client().enter(ask).unwrap());
     assert_eq!(daemon.status().unwrap().revision, revision);
@@ -99,14 +104,14 @@ fn bad_documents_are_refused_and_the_running_one_stays() {
     let revision = daemon.status().unwrap().revision;
     let file = lab.footprint().directory().join("bad.toml");
     let path = file.to_string_lossy().into_owned();
-    for (text, expected) in bad_documents() {
+    for (text, expected) in bad_words().into_iter().chain(too_much()) {
         std::fs::write(&file, text).unwrap();
         for command in ["check", "apply"] {
             let output = daemon.lb_output(&[command, &path]).unwrap();
             let errors = errors(&output);
             assert_eq!(code(&output), Some(3), "{command}: {errors}");
             assert!(
-                errors.contains(expected),
+                errors.contains(expected) && errors.contains("= "),
                 "{command}: {expected} not in {errors}"
             );
         }
@@ -183,92 +188,4 @@ fn edits_that_cannot_be_made_say_why() {
         text,
         "nothing is lost"
     );
-}
-
-/// `lb run` in the balancer's namespace, expected to end by itself.
-fn run(lab: &Lab, text: &str, runtime: &Path, pins: &Path, user: Option<u32>) -> Output {
-    let config = lab.footprint().directory().join("other.toml");
-    std::fs::write(&config, text).unwrap();
-    let mut command = lab.balancer().command(if user.is_some() {
-        Path::new("setpriv").to_owned()
-    } else {
-        lb()
-    });
-    if let Some(user) = user {
-        let user = user.to_string();
-        command
-            .args(["--reuid", &user, "--regid", &user, "--clear-groups"])
-            .arg(lb());
-    }
-    command.arg("run").arg("--config").arg(&config);
-    command
-        .arg("--runtime-dir")
-        .arg(runtime)
-        .arg("--pin-dir")
-        .arg(pins);
-    command.output().unwrap()
-}
-
-#[test]
-fn a_daemon_that_cannot_start_says_why() {
-    if skips() {
-        return;
-    }
-    let lab = Lab::builder().build().unwrap();
-    let good = document(&[Service::web()], "");
-    let directory = lab.footprint().directory();
-    let (runtime, pins) = (directory.join("other"), lab.footprint().pins());
-    let missing = run(
-        &lab,
-        &good.replace("eth0", "nosuch0"),
-        &runtime,
-        &pins,
-        None,
-    );
-    assert!(
-        errors(&missing).contains("there is no interface nosuch0"),
-        "{}",
-        errors(&missing)
-    );
-    assert_eq!(code(&missing), Some(1));
-    let elsewhere = run(&lab, &good, &runtime, &directory.join("pins"), None);
-    assert!(
-        errors(&elsewhere).contains("mount -t bpf"),
-        "{}",
-        errors(&elsewhere)
-    );
-    let invalid = run(&lab, "interfaces = 3\n", &runtime, &pins, None);
-    assert_eq!(code(&invalid), Some(3), "{}", errors(&invalid));
-    let daemon = lab.start_daemon(&lb(), &good).unwrap();
-    let revision = daemon.status().unwrap().revision;
-    let own = daemon.socket().parent().unwrap().to_owned();
-    let second = run(&lab, &good, &own, &pins, None);
-    assert!(
-        errors(&second).contains("already running"),
-        "{}",
-        errors(&second)
-    );
-    let other_pins = pins.with_file_name(format!("{}-other", lab.footprint().name()));
-    let occupied = run(&lab, &good, &runtime, &other_pins, None);
-    assert!(
-        errors(&occupied).contains("another XDP program"),
-        "{}",
-        errors(&occupied)
-    );
-    assert_eq!(code(&occupied), Some(1));
-    assert_unharmed(&lab, &daemon, &revision);
-    let socket = daemon.socket().to_string_lossy().into_owned();
-    daemon.stop().unwrap();
-    let mut command = lab.balancer().command(lb());
-    let gone = command
-        .args(["--socket", &socket, "status"])
-        .output()
-        .unwrap();
-    assert_eq!(code(&gone), Some(4));
-    assert!(
-        errors(&gone).contains("lb run --config"),
-        "{}",
-        errors(&gone)
-    );
-    assert_eq!(Plan::INTERFACE, "eth0");
 }

@@ -1,12 +1,18 @@
 //! What is denied gets nothing through, and it shows.
 
 use std::fmt::Write as _;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
+use lb_tests::lab::attack::Attack;
 use lb_tests::lab::client::{http_get, udp_ask};
+use lb_tests::lab::traffic::Via;
 use lb_tests::lab::{Daemon, Lab, Plan, wait_until};
 
-use crate::scene::{BOUND, LongLived, Service, document, lb, rule_packets, skips, vip};
+use crate::scene::{
+    BOUND, LongLived, Service, connections, document, lb, rule_packets, skips, vip,
+};
 
 /// Long enough for an answer, short enough to wait for none.
 const SHORT: Duration = Duration::from_millis(400);
@@ -17,36 +23,52 @@ fn refused(lab: &Lab, port: u16) -> bool {
         .unwrap()
 }
 
-/// Waits until the daemon's three faces show that packets were dropped by a rule.
+/// Waits at most a second until all the daemon's faces show that a rule dropped packets: the table
+/// and the JSON of `lb stats`, and the metrics over TCP and over the Unix socket.
 fn shows_everywhere(lab: &Lab, daemon: &Daemon, rule: &str) {
-    let json = lab.balancer();
-    let deadline = Instant::now() + Duration::from_secs(1);
     let metric = format!("lb_rule_packets_total{{rule=\"{rule}\",action=\"drop\"}}");
     let counted = |text: &str| {
         let line = text.lines().find(|line| line.starts_with(&metric));
         line.is_some_and(|line| !line.ends_with(" 0"))
     };
-    loop {
-        let table = daemon.lb(&["stats"]).unwrap();
-        let dropped = rule_packets(daemon, rule) > 0;
-        let place = Plan::BALANCER.v4_port(Plan::METRICS_PORT);
-        let scraped = json
-            .enter(|| http_get(place, "/metrics", BOUND))
-            .unwrap()
-            .unwrap()
-            .text();
-        if dropped && table.contains(rule) && counted(&scraped) {
-            return;
-        }
-        assert!(
-            Instant::now() < deadline,
-            "not within a second:\n{table}\n{scraped}"
-        );
-    }
+    let listed = |table: &str| {
+        let words = |line: &'_ str| {
+            line.split_whitespace()
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        };
+        let mut lines = table.lines().map(words);
+        lines.any(|line| line.len() > 2 && line[..2] == [rule, "drop"] && line[2] != "0")
+    };
+    let place = Plan::BALANCER.v4_port(Plan::METRICS_PORT);
+    wait_until("drops on all faces", Duration::from_secs(1), || {
+        let over_tcp = lab
+            .balancer()
+            .enter(|| http_get(place, "/metrics", BOUND))??;
+        Ok((rule_packets(daemon, rule) > 0
+            && listed(&daemon.lb(&["stats"])?)
+            && counted(&over_tcp.text())
+            && counted(&metrics_by_socket(daemon)))
+        .then_some(()))
+    })
+    .unwrap();
 }
 
-#[test]
-fn a_blocked_source_is_cut_off_at_once_and_let_in_again() {
+/// What the API's own socket answers to a scrape.
+fn metrics_by_socket(daemon: &Daemon) -> String {
+    let mut stream = UnixStream::connect(daemon.socket()).unwrap();
+    stream.set_read_timeout(Some(BOUND)).unwrap();
+    stream
+        .write_all(b"GET /metrics HTTP/1.1\r\nHost: lb\r\nConnection: close\r\n\r\n")
+        .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    answer
+}
+
+/// Blocks the client, which has connections, and lets it in again.
+fn cut_off(v6: bool) {
     if skips() {
         return;
     }
@@ -55,18 +77,94 @@ fn a_blocked_source_is_cut_off_at_once_and_let_in_again() {
         "metrics = \"{}\"",
         Plan::BALANCER.v4_port(Plan::METRICS_PORT)
     );
-    let text = document(&[Service::web(), Service::echo()], &metrics);
-    let daemon = lab.start_daemon(&lb(), &text).unwrap();
-    let mut stream = LongLived::open(&lab, vip(false, 81));
+    let family = |service| Service { v6, ..service };
+    let services = [family(Service::web()), family(Service::echo())];
+    let daemon = lab
+        .start_daemon(&lb(), &document(&services, &metrics))
+        .unwrap();
+    let ask = || http_get(vip(v6, 80), "/", SHORT).is_ok();
+    let mut stream = LongLived::open(&lab, vip(v6, 81));
     stream.echoes().unwrap();
-    let client = Plan::CLIENT.v4().to_string();
+    assert!(lab.client().enter(ask).unwrap());
+    let client = if v6 {
+        Plan::CLIENT.v6().to_string()
+    } else {
+        Plan::CLIENT.v4().to_string()
+    };
     daemon.lb(&["firewall", "block", &client]).unwrap();
-    assert!(refused(&lab, 80), "a new connection");
+    let ahead = [connections(&daemon, "web"), connections(&daemon, "echo")];
+    assert!(!lab.client().enter(ask).unwrap(), "a new connection");
     stream.patience(SHORT);
     assert!(stream.echoes().is_err(), "an established connection");
     shows_everywhere(&lab, &daemon, "block");
+    let behind = [connections(&daemon, "web"), connections(&daemon, "echo")];
+    assert_eq!(ahead, behind);
     daemon.lb(&["firewall", "unblock", &client]).unwrap();
-    assert!(!refused(&lab, 80));
+    assert!(lab.client().enter(ask).unwrap());
+    // The client sends again what was not acknowledged, and the connection goes on.
+    stream.patience(BOUND);
+    stream.overdue().unwrap();
+    stream.echoes().unwrap();
+}
+
+#[test]
+fn a_blocked_source_is_cut_off_at_once_and_let_in_again() {
+    cut_off(false);
+}
+
+#[test]
+fn a_blocked_source_is_cut_off_over_ipv6_as_well() {
+    cut_off(true);
+}
+
+#[test]
+fn an_attacker_on_the_blocklist_never_gets_an_answer() {
+    if skips() {
+        return;
+    }
+    let lab = Lab::builder().build().unwrap();
+    let rules = format!(
+        "[[firewall.set]]\nname = \"blocklist\"\nentries = [\"{}\", \"{}\"]\n\
+         [[firewall.rule]]\nname = \"listed\"\nsource = \"@blocklist\"\naction = \"drop\"\n",
+        Plan::ATTACKER.v4(),
+        Plan::ATTACKER.v6()
+    );
+    let services = [
+        Service::web(),
+        Service {
+            name: "web6",
+            v6: true,
+            ..Service::web()
+        },
+        Service {
+            name: "udp",
+            protocol: "udp",
+            ..Service::web()
+        },
+    ];
+    let daemon = lab
+        .start_daemon(&lb(), &document(&services, &rules))
+        .unwrap();
+    let places = [
+        (vip(false, 80), Via::Http),
+        (vip(true, 80), Via::Http),
+        (vip(false, 80), Via::Udp),
+        (Plan::BALANCER.v4_port(Plan::METRICS_PORT), Via::Http),
+    ];
+    let attack = Attack::start(lab.attacker(), &places);
+    wait_until("forty attempts", BOUND * 4, || {
+        Ok((attack.attempts().made >= 40).then_some(()))
+    })
+    .unwrap();
+    let ask = || http_get(vip(false, 80), "/", BOUND).unwrap();
+    lab.client().enter(ask).unwrap();
+    let attempts = attack.stop();
+    assert_eq!((attempts.answered, attempts.last_answer), (0, None));
+    assert!(rule_packets(&daemon, "listed") >= attempts.made);
+    for (service, expected) in [("web", 1), ("web6", 0), ("udp", 0)] {
+        let sum: u64 = connections(&daemon, service).iter().sum();
+        assert_eq!(sum, expected, "{service}");
+    }
 }
 
 #[test]
@@ -89,10 +187,14 @@ fn a_block_ends_by_itself() {
     })
     .unwrap();
     let took = blocked.elapsed();
-    // The end is rounded up to a whole second, and seen within the next.
-    assert!((1500..4500).contains(&took.as_millis()), "{took:?}");
-    let text = std::fs::read_to_string(daemon.document()).unwrap();
-    assert!(!text.contains("block"), "{text}");
+    // The end is rounded up to a whole second; what is above 3,000 is for a busy machine.
+    assert!((1900..5000).contains(&took.as_millis()), "{took:?}");
+    // The kernel is changed first, the file right after.
+    wait_until("the document without the block", BOUND, || {
+        let text = std::fs::read_to_string(daemon.document())?;
+        Ok((!text.contains("block")).then_some(()))
+    })
+    .unwrap();
 }
 
 #[test]
@@ -183,7 +285,7 @@ fn a_set_of_a_hundred_thousand_prefixes_loads_in_seconds() {
     let start = Instant::now();
     daemon.lb(&["apply", &path]).unwrap();
     assert!(
-        start.elapsed() < Duration::from_secs(20),
+        start.elapsed() < Duration::from_secs(10),
         "{:?}",
         start.elapsed()
     );

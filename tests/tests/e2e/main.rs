@@ -10,3 +10,4 @@ mod counts;
 mod firewall;
 mod life;
 mod scene;
+mod starts;

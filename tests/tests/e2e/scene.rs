@@ -198,12 +198,21 @@ impl LongLived {
     /// Sends something that was never sent before and reads it back.
     pub(crate) fn echoes(&mut self) -> std::io::Result<()> {
         self.sent += 1;
-        let message = format!("message {:08}", self.sent).into_bytes();
-        self.stream.write_all(&message)?;
+        self.stream.write_all(&self.message())?;
+        self.overdue()
+    }
+
+    /// Reads the echo of the last message, which has not come yet.
+    pub(crate) fn overdue(&mut self) -> std::io::Result<()> {
+        let message = self.message();
         let mut answer = vec![0; message.len()];
         self.stream.read_exact(&mut answer)?;
         assert_eq!(answer, message);
         Ok(())
+    }
+
+    fn message(&self) -> Vec<u8> {
+        format!("message {:08}", self.sent).into_bytes()
     }
 
     /// Bounds how long an echo may take.
