@@ -41,6 +41,11 @@ pub(super) fn assign<A: Family, F: Frame, E: Env + Tables<A>>(
         stage = Stage::Pending;
         cell = env.flow(stage, arrival.key);
     }
+    if cell.is_none() && !arrival.flags.opens() {
+        // Between the two lookups another CPU may have moved the entry from there to here.
+        stage = Stage::Established;
+        cell = env.flow(stage, arrival.key);
+    }
     if let Some(cell) = cell {
         let flow = cell.load();
         let backend = env

@@ -30,9 +30,11 @@ pub(super) fn reply<A: Family, E: Env + Tables<A>>(
     if key.local_port.wrapping_sub(first) >= count {
         return None;
     }
+    // Between the first two lookups another CPU may have moved the entry from there to here.
     let cell = env
         .reverse(Stage::Established, key)
-        .or_else(|| env.reverse(Stage::Pending, key))?;
+        .or_else(|| env.reverse(Stage::Pending, key))
+        .or_else(|| env.reverse(Stage::Established, key))?;
     let reverse = cell.load();
     let now = env.now();
     if now.since(reverse.seen) > TCP_ESTABLISHED {
@@ -90,8 +92,9 @@ pub(super) fn claim<A: Family, F: Frame, E: Env + Tables<A>>(
         let port = first.wrapping_add((random >> 32) as u16);
         let key = reply_key(arrival.key, &backend, port);
         let pressed = attempt >= PORT_TRIES_CALM;
-        if vacate(env, Stage::Established, &key, pressed, now)
-            && vacate(env, Stage::Pending, &key, pressed, now)
+        // In this order no entry is missed that another CPU moves from there to here.
+        if vacate(env, Stage::Pending, &key, pressed, now)
+            && vacate(env, Stage::Established, &key, pressed, now)
             && env.insert_reverse(Stage::Pending, &key, &reverse, true)
         {
             return Ok(port);
@@ -185,14 +188,25 @@ pub(super) fn hold<A: Family, F: Frame, E: Env + Tables<A>>(
     now: Ticks,
 ) -> bool {
     let key = reply_key(arrival.key, &backend, flow.source_port);
-    let cell = env
-        .reverse(Stage::Established, &key)
-        .or_else(|| env.reverse(Stage::Pending, &key));
-    if let Some(cell) = cell {
-        return cell.with(|reverse| belongs(reverse, arrival.key));
+    if let Some(own) = leads_to(env, &key, arrival.key) {
+        return own;
     }
     let reverse = leading_back(env, arrival, service, flow.backend, flow.state, now);
+    // Refused, another CPU has moved it meanwhile, or was faster to lay it.
     env.insert_reverse(stage, &key, &reverse, true)
+        || leads_to(env, &key, arrival.key) == Some(true)
+}
+
+/// Whether there is a way back, and whether it leads to a flow's client.
+#[inline(always)]
+fn leads_to<A: Family, E: Env + Tables<A>>(
+    env: &E,
+    key: &FlowKey<A>,
+    flow: &FlowKey<A>,
+) -> Option<bool> {
+    env.reverse(Stage::Established, key)
+        .or_else(|| env.reverse(Stage::Pending, key))
+        .map(|cell| cell.with(|reverse| belongs(reverse, flow)))
 }
 
 /// The way back of the packet's flow.
