@@ -41,8 +41,13 @@ pub(super) fn to_client<A: Family, F: Frame, C: Cell<Reverse<A>>>(
 ) -> Sent {
     let source = (reverse.load().vip, reverse.load().vip_port);
     let destination = (reverse.load().client, reverse.load().client_port);
-    translate(frame, packet, key, source, destination)?;
     let hop = reverse.load().hop;
+    // The last look before the first write: all this was one flow's.
+    let still = (reverse.load().client, reverse.load().client_port) == destination;
+    if !still || reverse.load().mark != key.mark() {
+        return Err(Reason::RewriteFailed);
+    }
+    translate(frame, packet, key, source, destination)?;
     ethernet::readdress(frame, &hop).ok_or(Reason::RewriteFailed)?;
     Ok((Reason::ToClient, hop))
 }
