@@ -42,9 +42,9 @@ impl<V: Copy> Cell<V> for Value<V> {
     }
 
     #[inline(always)]
-    fn store(&self, value: V) {
-        // SAFETY: as above.
-        unsafe { *self.0 = value };
+    fn update(&self, change: impl FnOnce(&mut V)) {
+        // SAFETY: as above; the reference does not outlive the call.
+        change(unsafe { &mut *self.0 });
     }
 
     #[inline(always)]

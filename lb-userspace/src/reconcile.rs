@@ -39,7 +39,12 @@ pub fn plan(running: &Tables, wanted: &Tables) -> Plan {
         .collect();
     for id in ids {
         let old = running.backends.get(id).copied().unwrap_or_default();
-        let new = wanted.backends.get(id).copied().unwrap_or_default();
+        // One that leaves keeps its addresses: a packet that is on its way there at this moment
+        // still goes there, and not half to nowhere.
+        let new = wanted.backends.get(id).copied().unwrap_or(Backend {
+            state: BackendState::ABSENT,
+            ..old
+        });
         if old == new {
             continue;
         }
@@ -178,6 +183,25 @@ mod tests {
                 assert_consistent(running, wanted);
             }
         }
+    }
+
+    #[test]
+    fn a_backend_that_leaves_keeps_its_addresses() {
+        let mut running = tables(&[BackendState::UP]);
+        let old = Backend {
+            state: BackendState::UP,
+            incarnation: 7,
+            port: 8080,
+            address: [1, 2],
+            ..Backend::default()
+        };
+        running.backends.insert(0, old);
+        let gone = Backend {
+            state: BackendState::ABSENT,
+            ..old
+        };
+        let writes = writes(&running, &tables(&[]));
+        assert_eq!(writes.last(), Some(&Write::Backend(0, gone)));
     }
 
     #[test]

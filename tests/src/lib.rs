@@ -13,5 +13,6 @@ pub mod packet;
 pub mod pair;
 pub mod ring;
 pub mod side_by_side;
+pub mod simulation;
 pub mod traffic;
 pub mod world;

@@ -26,7 +26,9 @@ pub struct FlowKey<A> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Flow {
     /// The backend's id.
-    pub backend: u32,
+    pub backend: u16,
+    /// The mark of the key: what is held may be another flow's by now.
+    pub mark: u16,
     /// The backend's incarnation when the flow was made.
     pub incarnation: u32,
     /// When its last packet was seen.
@@ -58,7 +60,9 @@ pub struct Reverse<A> {
     /// Explicit padding, zero.
     pub zero: u8,
     /// The backend's id.
-    pub backend: u32,
+    pub backend: u16,
+    /// The mark of the key: what is held may be another flow's by now.
+    pub mark: u16,
     /// When its last packet was seen, in either direction.
     pub seen: Ticks,
     /// Where the client's packets came from.
@@ -127,6 +131,13 @@ impl<A> FlowKey<A> {
 }
 
 impl<A: Address> FlowKey<A> {
+    /// A few bits by which an entry is told from most others.
+    #[inline(always)]
+    pub fn mark(&self) -> u16 {
+        let address = self.remote.fold();
+        (address ^ (address >> 16)) as u16 ^ self.remote_port ^ self.local_port
+    }
+
     /// A well mixed hash of the tuple.
     #[inline(always)]
     pub fn hash(&self) -> u32 {

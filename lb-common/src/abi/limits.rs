@@ -33,3 +33,7 @@ const _: () = assert!(
     SERVICES <= u16::MAX as u32,
     "`Reverse::service` has 16 bits"
 );
+const _: () = assert!(
+    BACKENDS <= u16::MAX as u32,
+    "`Flow::backend` and `Reverse::backend` have 16 bits"
+);

@@ -82,7 +82,7 @@ reasons! {
     Stray = 17, "stray", Forward;
     /// A backend's reply, sent to the client.
     ToClient = 18, "to_client", Forward;
-    /// The frame's bounds changed under the rewrite; cannot happen.
+    /// What the rewrite rests on changed under it: a flow's entry went to another flow.
     RewriteFailed = 19, "rewrite_failed", Drop;
 }
 

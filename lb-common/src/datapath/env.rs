@@ -114,14 +114,15 @@ pub enum Stage {
     Established,
 }
 
-/// A map value in place. Other CPUs may write it at the same time; entries are small, and a lost
-/// update of a time stamp or state is harmless.
+/// A map value in place. Other CPUs may write it at the same time, and the kernel gives its memory
+/// to another key as soon as the entry is gone, while it is still held here.
 pub trait Cell<V: Copy> {
     /// Its value.
     fn load(&self) -> V;
 
-    /// Replaces its value.
-    fn store(&self, value: V);
+    /// Changes the fields that `change` writes, and no others. What lies here by now may be
+    /// another's: `change` looks at its mark.
+    fn update(&self, change: impl FnOnce(&mut V));
 
     /// Shows its value where it is.
     fn with<R>(&self, see: impl FnOnce(&V) -> R) -> R;

@@ -35,16 +35,17 @@ pub(super) fn assign<A: Family, F: Frame, E: Env + Tables<A>>(
 ) -> Result<Assigned<E::BackendCell>, Reason> {
     let now = env.now();
     let mut moved = false;
-    let mut stage = Stage::Established;
-    let mut cell = env.flow(stage, arrival.key);
-    if cell.is_none() {
-        stage = Stage::Pending;
-        cell = env.flow(stage, arrival.key);
+    let mut found = find(env, Stage::Established, arrival.key);
+    if found.is_none() {
+        found = find(env, Stage::Pending, arrival.key);
     }
-    if let Some(cell) = cell {
-        let flow = cell.load();
+    if found.is_none() && !arrival.flags.opens() {
+        // Between the two lookups another CPU may have moved the entry from there to here.
+        found = find(env, Stage::Established, arrival.key);
+    }
+    if let Some((stage, cell, flow)) = found {
         let backend = env
-            .backend(flow.backend)
+            .backend(flow.backend.into())
             .filter(|b| b.load().incarnation == flow.incarnation);
         if is_live(&flow, arrival, now) {
             let keeps = backend.filter(|b| b.load().state.keeps_flows());
@@ -52,7 +53,7 @@ pub(super) fn assign<A: Family, F: Frame, E: Env + Tables<A>>(
             if let Some(backend) = keeps
                 && has_way_back(env, stage, arrival, service, backend, &flow, now)
             {
-                notes.backend = flow.backend;
+                notes.backend = flow.backend.into();
                 reachable(&backend)?;
                 follow(env, arrival, service, backend, (stage, &cell, flow), now)?;
                 let source_port = flow.source_port;
@@ -66,6 +67,18 @@ pub(super) fn assign<A: Family, F: Frame, E: Env + Tables<A>>(
         forget(env, arrival.key, service, backend, stage, flow);
     }
     open(env, arrival, service, moved, now, notes)
+}
+
+/// The flow in a table, unless it is another client's by the time it is read.
+#[inline(always)]
+fn find<A: Family, E: Env + Tables<A>>(
+    env: &E,
+    stage: Stage,
+    key: &FlowKey<A>,
+) -> Option<(Stage, <E as Tables<A>>::FlowCell, Flow)> {
+    let cell = env.flow(stage, key)?;
+    let flow = cell.load();
+    (flow.mark == key.mark()).then_some((stage, cell, flow))
 }
 
 /// Whether the entry still speaks for the packet.
@@ -133,12 +146,20 @@ fn follow<A: Family, F: Frame, E: Env + Tables<A>>(
         }
         env.remove_flow(Stage::Pending, arrival.key);
         if uses_nat(env, &service) {
-            nat::promote(env, arrival, backend, &next);
+            nat::promote(env, arrival, service, backend, &next);
         }
         return Ok(());
     }
     if next != flow {
-        cell.store(next);
+        cell.update(|flow| {
+            if flow.mark != next.mark {
+                return;
+            }
+            flow.seen = next.seen;
+            if flags.closes() {
+                flow.state = FlowState::CLOSING;
+            }
+        });
         // The stamp changes about once a second, so this second lookup costs next to nothing.
         if uses_nat(env, &service) {
             nat::refresh(env, arrival, backend, &next);
@@ -194,7 +215,8 @@ fn open<A: Family, F: Frame, E: Env + Tables<A>>(
         0
     };
     let flow = Flow {
-        backend: id,
+        backend: id as u16,
+        mark: arrival.key.mark(),
         incarnation: backend.load().incarnation,
         seen: now,
         source_port,

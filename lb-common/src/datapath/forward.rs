@@ -16,13 +16,17 @@ pub(super) fn to_backend<A: Family, F: Frame, S: Cell<Service>, C: Cell<Backend>
     assigned: &Assigned<C>,
 ) -> Sent {
     let backend = &assigned.backend;
+    // Read before the first write: the way may be lost since it was asked for.
+    let hop = backend.load().hop;
+    if hop.interface == 0 {
+        return Err(Reason::NoNextHop);
+    }
     if service.load().forward == Forward::FULL_NAT {
         let source = (A::from_wide(backend.load().source), assigned.source_port);
         let port = nat::backend_port(backend, key.local_port);
         let destination = (A::from_wide(backend.load().address), port);
         translate(frame, packet, key, source, destination)?;
     }
-    let hop = backend.load().hop;
     ethernet::readdress(frame, &hop).ok_or(Reason::RewriteFailed)?;
     Ok((assigned.reason, hop))
 }
@@ -37,8 +41,13 @@ pub(super) fn to_client<A: Family, F: Frame, C: Cell<Reverse<A>>>(
 ) -> Sent {
     let source = (reverse.load().vip, reverse.load().vip_port);
     let destination = (reverse.load().client, reverse.load().client_port);
-    translate(frame, packet, key, source, destination)?;
     let hop = reverse.load().hop;
+    // The last look before the first write: all this was one flow's.
+    let still = (reverse.load().client, reverse.load().client_port) == destination;
+    if !still || reverse.load().mark != key.mark() {
+        return Err(Reason::RewriteFailed);
+    }
+    translate(frame, packet, key, source, destination)?;
     ethernet::readdress(frame, &hop).ok_or(Reason::RewriteFailed)?;
     Ok((Reason::ToClient, hop))
 }

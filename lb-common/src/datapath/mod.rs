@@ -118,7 +118,7 @@ where
     );
     if let Some(reverse) = nat::reply(env, &key, transport.flags) {
         notes.service = u32::from(reverse.load().service);
-        notes.backend = reverse.load().backend;
+        notes.backend = u32::from(reverse.load().backend);
         notes.direction = Direction::ToClient;
         return forward::to_client(frame, packet, &key, &reverse);
     }

@@ -29,10 +29,10 @@ pub(super) fn reply<A: Family, E: Env + Tables<A>>(
     if !is_port(env, key.local_port) {
         return None;
     }
-    let cell = env
-        .reverse(Stage::Established, key)
-        .or_else(|| env.reverse(Stage::Pending, key))?;
-    let reverse = cell.load();
+    // Between the first two lookups another CPU may have moved the entry from there to here.
+    let (cell, reverse) = find(env, Stage::Established, key)
+        .or_else(|| find(env, Stage::Pending, key))
+        .or_else(|| find(env, Stage::Established, key))?;
     let now = env.now();
     if now.since(reverse.seen) > TCP_ESTABLISHED {
         return None;
@@ -43,7 +43,15 @@ pub(super) fn reply<A: Family, E: Env + Tables<A>>(
         next.state = FlowState::CLOSING;
     }
     if next != reverse {
-        cell.store(next);
+        cell.update(|reverse| {
+            if reverse.mark != next.mark {
+                return;
+            }
+            reverse.seen = next.seen;
+            if flags.closes() {
+                reverse.state = FlowState::CLOSING;
+            }
+        });
     }
     if flags.resets() {
         close(env, key.protocol, &reverse);
@@ -58,6 +66,18 @@ pub(super) fn is_port<E: Env>(env: &E, port: u16) -> bool {
     port.wrapping_sub(first) < count
 }
 
+/// The way back in a table, unless it is another flow's by the time it is read.
+#[inline(always)]
+fn find<A: Family, E: Env + Tables<A>>(
+    env: &E,
+    stage: Stage,
+    key: &FlowKey<A>,
+) -> Option<(<E as Tables<A>>::ReverseCell, Reverse<A>)> {
+    let cell = env.reverse(stage, key)?;
+    let reverse = cell.load();
+    (reverse.mark == key.mark()).then_some((cell, reverse))
+}
+
 /// A backend reset the connection: the client may open a new one on the same port.
 #[inline(always)]
 fn close<A: Family, E: Env + Tables<A>>(env: &E, protocol: u8, reverse: &Reverse<A>) {
@@ -70,9 +90,11 @@ fn close<A: Family, E: Env + Tables<A>>(env: &E, protocol: u8, reverse: &Reverse
         .flow(Stage::Established, &key)
         .or_else(|| env.flow(Stage::Pending, &key));
     if let Some(cell) = cell {
-        let mut flow = cell.load();
-        flow.state = FlowState::CLOSING;
-        cell.store(flow);
+        cell.update(|flow| {
+            if flow.mark == key.mark() {
+                flow.state = FlowState::CLOSING;
+            }
+        });
     }
 }
 
@@ -87,14 +109,16 @@ pub(super) fn claim<A: Family, F: Frame, E: Env + Tables<A>>(
     now: Ticks,
 ) -> Result<u16, Reason> {
     let (first, count) = env.nat_ports();
-    let reverse = leading_back(env, arrival, service, backend_id, FlowState::PENDING, now);
+    let mut reverse = leading_back(env, arrival, service, backend_id, FlowState::PENDING, now);
     for attempt in 0..PORT_TRIES {
         let random = u64::from(env.random()) * u64::from(count);
         let port = first.wrapping_add((random >> 32) as u16);
         let key = reply_key(arrival.key, &backend, port);
+        reverse.mark = key.mark();
         let pressed = attempt >= PORT_TRIES_CALM;
-        if vacate(env, Stage::Established, &key, pressed, now)
-            && vacate(env, Stage::Pending, &key, pressed, now)
+        // In this order no entry is missed that another CPU moves from there to here.
+        if vacate(env, Stage::Pending, &key, pressed, now)
+            && vacate(env, Stage::Established, &key, pressed, now)
             && env.insert_reverse(Stage::Pending, &key, &reverse, true)
         {
             return Ok(port);
@@ -135,21 +159,24 @@ fn vacate<A: Family, E: Env + Tables<A>>(
 pub(super) fn promote<A: Family, F: Frame, E: Env + Tables<A>>(
     env: &mut E,
     arrival: Arrival<'_, A, F>,
+    service: <E as Tables<A>>::ServiceCell,
     backend: E::BackendCell,
     flow: &Flow,
 ) {
     let key = reply_key(arrival.key, &backend, flow.source_port);
-    if let Some(cell) = env.reverse(Stage::Pending, &key) {
-        cell.store(Reverse {
-            seen: flow.seen,
-            state: flow.state,
-            hop: way_back(env, arrival.frame),
-            ..cell.load()
-        });
-        // Refused, the pending entry goes on serving until it is evicted.
-        if cell.with(|reverse| env.insert_reverse(Stage::Established, &key, reverse, false)) {
-            env.remove_reverse(Stage::Pending, &key);
-        }
+    let own = env
+        .reverse(Stage::Pending, &key)
+        .is_some_and(|cell| cell.with(|reverse| belongs(reverse, arrival.key)));
+    if !own {
+        return;
+    }
+    // Not copied from the pending entry, which may be another's by now.
+    let backend_id = u32::from(flow.backend);
+    let mut reverse = leading_back(env, arrival, service, backend_id, flow.state, flow.seen);
+    reverse.mark = key.mark();
+    // Refused, the pending entry goes on serving until it is evicted.
+    if env.insert_reverse(Stage::Established, &key, &reverse, false) {
+        env.remove_reverse(Stage::Pending, &key);
     }
 }
 
@@ -162,15 +189,19 @@ pub(super) fn refresh<A: Family, F: Frame, E: Env + Tables<A>>(
     flow: &Flow,
 ) {
     let key = reply_key(arrival.key, &backend, flow.source_port);
-    let cell = env
-        .reverse(Stage::Established, &key)
-        .or_else(|| env.reverse(Stage::Pending, &key));
-    if let Some(cell) = cell {
-        cell.store(Reverse {
-            seen: flow.seen,
-            state: flow.state,
-            hop: way_back(env, arrival.frame),
-            ..cell.load()
+    let found = find(env, Stage::Established, &key).or_else(|| find(env, Stage::Pending, &key));
+    if let Some((cell, _)) = found {
+        let hop = way_back(env, arrival.frame);
+        cell.update(|reverse| {
+            if !belongs(reverse, arrival.key) {
+                return;
+            }
+            reverse.seen = flow.seen;
+            // Another CPU may have promoted the flow since it was read.
+            if flow.state != FlowState::PENDING {
+                reverse.state = flow.state;
+            }
+            reverse.hop = hop;
         });
     }
 }
@@ -188,17 +219,30 @@ pub(super) fn hold<A: Family, F: Frame, E: Env + Tables<A>>(
     now: Ticks,
 ) -> bool {
     let key = reply_key(arrival.key, &backend, flow.source_port);
-    let cell = env
-        .reverse(Stage::Established, &key)
-        .or_else(|| env.reverse(Stage::Pending, &key));
-    if let Some(cell) = cell {
-        return cell.with(|reverse| belongs(reverse, arrival.key));
+    if let Some(own) = leads_to(env, &key, arrival.key) {
+        return own;
     }
-    let reverse = leading_back(env, arrival, service, flow.backend, flow.state, now);
+    let backend_id = u32::from(flow.backend);
+    let mut reverse = leading_back(env, arrival, service, backend_id, flow.state, now);
+    reverse.mark = key.mark();
+    // Refused, another CPU has moved it meanwhile, or was faster to lay it.
     env.insert_reverse(stage, &key, &reverse, true)
+        || leads_to(env, &key, arrival.key) == Some(true)
 }
 
-/// The way back of the packet's flow.
+/// Whether there is a way back, and whether it leads to a flow's client.
+#[inline(always)]
+fn leads_to<A: Family, E: Env + Tables<A>>(
+    env: &E,
+    key: &FlowKey<A>,
+    flow: &FlowKey<A>,
+) -> Option<bool> {
+    find(env, Stage::Established, key)
+        .or_else(|| find(env, Stage::Pending, key))
+        .map(|(_, reverse)| belongs(&reverse, flow))
+}
+
+/// The way back of the packet's flow, but for the mark of its key.
 #[inline(always)]
 fn leading_back<A: Family, F: Frame, E: Env + Tables<A>>(
     env: &E,
@@ -216,7 +260,8 @@ fn leading_back<A: Family, F: Frame, E: Env + Tables<A>>(
         service: service.load().id as u16,
         state,
         zero: 0,
-        backend: backend_id,
+        backend: backend_id as u16,
+        mark: 0,
         seen: now,
         hop: way_back(env, arrival.frame),
     }

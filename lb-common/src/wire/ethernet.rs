@@ -78,3 +78,81 @@ pub fn readdress<F: Frame>(frame: &mut F, hop: &Hop) -> Option<()> {
     header.source = hop.source();
     Some(())
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::super::bytes::Bytes;
+    use super::*;
+
+    const OURS: [u8; 6] = [2, 0, 0, 0, 0, 1];
+    const THEIRS: [u8; 6] = [2, 0, 0, 0, 0, 2];
+
+    /// A header with what follows it.
+    fn frame<const N: usize>(behind: [u8; N]) -> Bytes<64> {
+        let mut bytes = Bytes::new(12 + N);
+        bytes.put(0, &OURS);
+        bytes.put(6, &THEIRS);
+        bytes.put(12, &behind);
+        bytes
+    }
+
+    #[test]
+    fn looks_behind_up_to_two_tags() {
+        let cases = [
+            (parse(&frame([0x08, 0x00])), Network::V4, 14),
+            (parse(&frame([0x86, 0xdd])), Network::V6, 14),
+            (parse(&frame([0x08, 0x06])), Network::Other, 14),
+            (
+                parse(&frame([0x81, 0x00, 0, 7, 0x08, 0x00])),
+                Network::V4,
+                18,
+            ),
+            (
+                parse(&frame([0x88, 0xa8, 0, 9, 0x81, 0x00, 0, 7, 0x86, 0xdd])),
+                Network::V6,
+                22,
+            ),
+        ];
+        for (link, network, payload_at) in cases {
+            let link = link.unwrap();
+            assert_eq!((link.network, link.payload_at), (network, payload_at));
+            assert!(!link.multicast);
+        }
+    }
+
+    #[test]
+    fn a_third_tag_is_one_too_many() {
+        let tags = [0x88, 0xa8, 0, 9, 0x81, 0, 0, 7, 0x81, 0, 0, 8, 0x08, 0x00];
+        assert_eq!(parse(&frame(tags)), Err(Reason::TooManyTags));
+    }
+
+    #[test]
+    fn a_header_cut_anywhere_is_malformed() {
+        let whole = frame([0x88, 0xa8, 0, 9, 0x81, 0x00, 0, 7, 0x86, 0xdd]);
+        for length in 0..whole.length() {
+            assert_eq!(parse(&whole.cut(length)), Err(Reason::Malformed));
+        }
+    }
+
+    #[test]
+    fn the_first_bit_marks_a_group() {
+        for (first, multicast) in [(0x02, false), (0x01, true), (0x33, true), (0xff, true)] {
+            let mut bytes = frame([0x08, 0x00]);
+            bytes.put(0, &[first]);
+            assert_eq!(parse(&bytes).unwrap().multicast, multicast);
+        }
+    }
+
+    #[test]
+    fn the_way_back_readdresses_to_where_it_came_from() {
+        let mut bytes = frame([0x08, 0x00]);
+        let hop = way_back(&bytes, 3).unwrap();
+        assert_eq!(hop, Hop::new(3, THEIRS, OURS));
+        readdress(&mut bytes, &hop).unwrap();
+        assert_eq!(*bytes.bytes::<6>(0).unwrap(), THEIRS);
+        assert_eq!(*bytes.bytes::<6>(6).unwrap(), OURS);
+        assert_eq!(*bytes.bytes::<2>(12).unwrap(), [0x08, 0x00]);
+    }
+}

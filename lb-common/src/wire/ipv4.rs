@@ -72,3 +72,102 @@ impl Family for V4 {
         Some(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::super::bytes::Bytes;
+    use super::*;
+
+    /// A header of a UDP packet of 115 bytes; its checksum is by another implementation, as is
+    /// that of [`AFTER`].
+    const BEFORE: [u8; 20] = [
+        0x45, 0x00, 0x00, 0x73, 0x00, 0x00, 0x40, 0x00, 0x40, 0x11, 0xb8, 0x61, 0xc0, 0xa8, 0x00,
+        0x01, 0xc0, 0xa8, 0x00, 0xc7,
+    ];
+    /// The same behind a router that has written 10.0.0.1 and 10.0.0.2 into it.
+    const AFTER: [u8; 20] = [
+        0x45, 0x00, 0x00, 0x73, 0x00, 0x00, 0x40, 0x00, 0x3f, 0x11, 0x27, 0x78, 0x0a, 0x00, 0x00,
+        0x01, 0x0a, 0x00, 0x00, 0x02,
+    ];
+
+    /// The header at offset 14 of a frame, changed at some offsets.
+    fn frame(changes: &[(usize, u8)]) -> Bytes<160> {
+        let mut bytes = Bytes::new(14 + 115);
+        bytes.put(14, &BEFORE);
+        for (at, byte) in changes {
+            bytes.put(14 + at, &[*byte]);
+        }
+        bytes
+    }
+
+    fn parse(bytes: &Bytes<160>) -> Result<Packet<V4>, Reason> {
+        V4::parse(bytes, 14)
+    }
+
+    #[test]
+    fn reads_a_header() {
+        let packet = parse(&frame(&[])).unwrap();
+        assert_eq!(packet.source, V4::from_octets([192, 168, 0, 1]));
+        assert_eq!(packet.destination, V4::from_octets([192, 168, 0, 199]));
+        assert_eq!((packet.protocol, packet.hop_limit), (17, 64));
+        assert_eq!(packet.fragment, Fragment::Whole);
+        assert_eq!((packet.at, packet.payload_at), (14, 34));
+        assert_eq!(packet.payload_length, 95);
+    }
+
+    #[test]
+    fn options_belong_to_the_header() {
+        for words in 5..=15_u8 {
+            let packet = parse(&frame(&[(0, 0x40 | words)])).unwrap();
+            assert_eq!(packet.payload_at, 14 + usize::from(words) * 4);
+            assert_eq!(packet.payload_length, 115 - usize::from(words) * 4);
+        }
+    }
+
+    #[test]
+    fn contradictions_are_malformed() {
+        for change in [(0, 0x44), (0, 0x40), (0, 0x65), (0, 0x05), (2, 1), (3, 19)] {
+            assert_eq!(
+                parse(&frame(&[change])),
+                Err(Reason::Malformed),
+                "{change:?}"
+            );
+        }
+        for length in 0..14 + 115 {
+            assert_eq!(parse(&frame(&[]).cut(length)), Err(Reason::Malformed));
+        }
+        let padded = frame(&[(3, 110)]);
+        assert_eq!(parse(&padded).unwrap().payload_length, 90);
+    }
+
+    #[test]
+    fn tells_fragments_apart() {
+        for (high, low, expected) in [
+            (0x40, 0, Ok(Fragment::Whole)),
+            (0x20, 0, Ok(Fragment::First)),
+            (0x00, 1, Err(Reason::TinyFragment)),
+            (0x20, 1, Err(Reason::TinyFragment)),
+            (0x20, 2, Ok(Fragment::Later)),
+            (0x1f, 0xff, Ok(Fragment::Later)),
+        ] {
+            let packet = parse(&frame(&[(6, high), (7, low)]));
+            assert_eq!(packet.map(|packet| packet.fragment), expected);
+        }
+    }
+
+    #[test]
+    fn readdressing_agrees_with_another_implementation() {
+        let mut bytes = frame(&[]);
+        let (source, destination) = ([10, 0, 0, 1], [10, 0, 0, 2]);
+        V4::readdress(
+            &mut bytes,
+            14,
+            V4::from_octets(source),
+            V4::from_octets(destination),
+        )
+        .unwrap();
+        assert_eq!(*bytes.bytes::<20>(14).unwrap(), AFTER);
+    }
+}

@@ -192,3 +192,125 @@ fn fragment(bits: u16) -> u64 {
         Chain::WHOLE
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::super::bytes::Bytes;
+    use super::*;
+
+    /// Bytes behind the fixed header of every frame here.
+    const PAYLOAD: u8 = 96;
+
+    /// A frame whose header is followed by these bytes, then zeros.
+    fn frame<const N: usize>(next: u8, behind: [u8; N]) -> Bytes<160> {
+        let mut bytes = Bytes::new(14 + 40 + usize::from(PAYLOAD));
+        bytes.put(14, &[0x60, 0, 0, 0, 0, PAYLOAD, next, 64]);
+        bytes.put(14 + 8, &[0x20, 0x01, 0x0d, 0xb8]);
+        bytes.put(14 + 8 + 15, &[1]);
+        bytes.put(14 + 24, &[0xfd]);
+        bytes.put(14 + 24 + 15, &[2]);
+        bytes.put(14 + 40, &behind);
+        bytes
+    }
+
+    fn parse(bytes: &Bytes<160>) -> Result<Packet<V6>, Reason> {
+        V6::parse(bytes, 14)
+    }
+
+    /// Protocol, fragment and how many bytes of extension headers there are.
+    fn walked(bytes: &Bytes<160>) -> Result<(u8, Fragment, usize), Reason> {
+        parse(bytes).map(|p| (p.protocol, p.fragment, p.payload_at - 54))
+    }
+
+    #[test]
+    fn reads_a_header() {
+        let packet = parse(&frame(17, [])).unwrap();
+        let (mut source, mut destination) = ([0; 16], [0; 16]);
+        source[..4].copy_from_slice(&[0x20, 0x01, 0x0d, 0xb8]);
+        source[15] = 1;
+        (destination[0], destination[15]) = (0xfd, 2);
+        assert_eq!(packet.source.octets(), source);
+        assert_eq!(packet.destination.octets(), destination);
+        assert_eq!((packet.protocol, packet.hop_limit), (17, 64));
+        assert_eq!(packet.fragment, Fragment::Whole);
+        assert_eq!((packet.at, packet.payload_at), (14, 54));
+        assert_eq!(packet.payload_length, 96);
+    }
+
+    #[test]
+    fn each_extension_header_has_its_own_unit_of_length() {
+        for kind in [0, 43, 60, 135, 139, 140] {
+            let long = frame(kind, [6, 1]);
+            assert_eq!(walked(&long), Ok((6, Fragment::Whole, 16)), "{kind}");
+        }
+        // RFC 4302, section 2.2: units of four bytes, minus two.
+        assert_eq!(walked(&frame(51, [6, 4])), Ok((6, Fragment::Whole, 24)));
+        assert_eq!(walked(&frame(44, [6, 9])), Ok((6, Fragment::Whole, 8)));
+        for kind in [6, 17, 50, 58, 59, 132] {
+            assert_eq!(walked(&frame(kind, [6])), Ok((kind, Fragment::Whole, 0)));
+        }
+    }
+
+    #[test]
+    fn the_walk_ends_after_eight_headers() {
+        let mut bytes = frame(60, []);
+        for header in 0..EXTENSION_HEADERS {
+            bytes.put(54 + header * 8, &[60]);
+        }
+        assert_eq!(walked(&bytes), Err(Reason::TooManyExtensions));
+        bytes.put(54 + (EXTENSION_HEADERS - 1) * 8, &[17]);
+        assert_eq!(walked(&bytes), Ok((17, Fragment::Whole, 64)));
+    }
+
+    #[test]
+    fn tells_fragments_apart() {
+        for (high, low, expected) in [
+            (0, 0, Ok((6, Fragment::Whole, 8))),
+            (0, 1, Ok((6, Fragment::First, 8))),
+            (0, 8, Err(Reason::TinyFragment)),
+            (0, 9, Err(Reason::TinyFragment)),
+            (0, 16, Ok((6, Fragment::Later, 8))),
+            (0xff, 0xf9, Ok((6, Fragment::Later, 8))),
+        ] {
+            assert_eq!(walked(&frame(44, [6, 0, high, low])), expected);
+        }
+        // What follows the header of a later fragment is payload, whatever its number says.
+        let later = frame(44, [60, 0, 0, 16, 0, 0, 0, 0, 6, 1]);
+        assert_eq!(walked(&later), Ok((60, Fragment::Later, 8)));
+        // A fragment header stays in force behind others.
+        let first = frame(44, [60, 0, 0, 1, 0, 0, 0, 0, 6]);
+        assert_eq!(walked(&first), Ok((6, Fragment::First, 16)));
+    }
+
+    #[test]
+    fn contradictions_are_malformed() {
+        for (at, byte) in [(0, 0x40), (0, 0), (5, PAYLOAD + 1), (4, 1)] {
+            let mut bytes = frame(17, []);
+            bytes.put(14 + at, &[byte]);
+            assert_eq!(walked(&bytes), Err(Reason::Malformed), "{at}: {byte}");
+        }
+        assert_eq!(walked(&frame(60, [6, 255])), Err(Reason::Malformed));
+        assert_eq!(walked(&frame(51, [6, 255])), Err(Reason::Malformed));
+        for length in 0..14 + 40 + usize::from(PAYLOAD) {
+            assert_eq!(walked(&frame(17, []).cut(length)), Err(Reason::Malformed));
+        }
+    }
+
+    #[test]
+    fn readdressing_writes_addresses_and_counts_the_hop() {
+        let mut bytes = frame(17, []);
+        V6::readdress(
+            &mut bytes,
+            14,
+            V6::from_octets([1; 16]),
+            V6::from_octets([2; 16]),
+        )
+        .unwrap();
+        let packet = parse(&bytes).unwrap();
+        assert_eq!(packet.source.octets(), [1; 16]);
+        assert_eq!(packet.destination.octets(), [2; 16]);
+        assert_eq!((packet.hop_limit, packet.protocol), (63, 17));
+    }
+}

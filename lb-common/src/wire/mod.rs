@@ -3,6 +3,8 @@
 //! A parser reads a header once, checks what later code relies on, and returns a small value.
 //! Big-endian integers do not leave this module. Nothing here decides what happens to a packet.
 
+#[cfg(test)]
+mod bytes;
 pub mod checksum;
 pub mod ethernet;
 mod header;

@@ -133,3 +133,153 @@ pub fn readdress<F: Frame, A>(
     }
     Some(())
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::super::bytes::Bytes;
+    use super::*;
+    use crate::abi::V4;
+
+    /// From 192.168.0.1:40000 to 192.168.0.199: to port 53 over UDP, to port 80 over TCP; and the
+    /// same from 10.0.0.1:61000 to 10.0.0.2, to ports 5353 and 8080. All checksums are by another
+    /// implementation.
+    const UDP_BEFORE: [u8; 13] = [
+        0x9c, 0x40, 0x00, 0x35, 0x00, 0x0d, 0x9d, 0x73, 0x68, 0x65, 0x6c, 0x6c, 0x6f,
+    ];
+    const UDP_AFTER: [u8; 13] = [
+        0xee, 0x48, 0x14, 0xe9, 0x00, 0x0d, 0xa4, 0xcd, 0x68, 0x65, 0x6c, 0x6c, 0x6f,
+    ];
+    const TCP_BEFORE: [u8; 20] = [
+        0x9c, 0x40, 0x00, 0x50, 0x00, 0x00, 0x00, 0x01, 0x00, 0x00, 0x00, 0x00, 0x50, 0x02, 0x20,
+        0x00, 0x71, 0x38, 0x00, 0x00,
+    ];
+    const TCP_AFTER: [u8; 20] = [
+        0xee, 0x48, 0x1f, 0x90, 0x00, 0x00, 0x00, 0x01, 0x00, 0x00, 0x00, 0x00, 0x50, 0x02, 0x20,
+        0x00, 0x6e, 0x06, 0x00, 0x00,
+    ];
+
+    fn packet(protocol: u8, fragment: Fragment, payload_length: usize) -> Packet<V4> {
+        Packet {
+            source: V4::from_octets([192, 168, 0, 1]),
+            destination: V4::from_octets([192, 168, 0, 199]),
+            protocol,
+            fragment,
+            hop_limit: 64,
+            at: 0,
+            payload_at: 0,
+            payload_length,
+        }
+    }
+
+    /// What [`parse`] makes of these bytes as a whole packet.
+    fn whole(protocol: u8, bytes: &Bytes<32>) -> Result<Option<Transport>, Reason> {
+        parse(bytes, &packet(protocol, Fragment::Whole, bytes.length()))
+    }
+
+    fn delta() -> Delta {
+        Delta::NONE
+            .address(
+                V4::from_octets([192, 168, 0, 1]),
+                V4::from_octets([10, 0, 0, 1]),
+            )
+            .address(
+                V4::from_octets([192, 168, 0, 199]),
+                V4::from_octets([10, 0, 0, 2]),
+            )
+    }
+
+    #[test]
+    fn reads_ports_and_flags() {
+        let udp = whole(UDP, &Bytes::of(&UDP_BEFORE)).unwrap().unwrap();
+        assert_eq!((udp.source_port, udp.destination_port), (40_000, 53));
+        assert_eq!(udp.flags, TcpFlags(0));
+        let tcp = whole(TCP, &Bytes::of(&TCP_BEFORE)).unwrap().unwrap();
+        assert_eq!((tcp.source_port, tcp.destination_port), (40_000, 80));
+        assert!(tcp.flags.opens() && !tcp.flags.closes() && !tcp.flags.resets());
+        assert_eq!(whole(1, &Bytes::of(&TCP_BEFORE)), Ok(None));
+    }
+
+    #[test]
+    fn flags_say_what_a_segment_does() {
+        for flags in 0..=u8::MAX {
+            let (fin, syn) = (flags & 1 != 0, flags & 2 != 0);
+            let (rst, ack) = (flags & 4 != 0, flags & 16 != 0);
+            let parsed = TcpFlags(flags);
+            assert_eq!(parsed.opens(), syn && !ack);
+            assert_eq!(parsed.closes(), fin || rst);
+            assert_eq!(parsed.resets(), rst);
+        }
+    }
+
+    #[test]
+    fn contradictions_are_malformed() {
+        for length in 0..TCP_BEFORE.len() {
+            let cut = Bytes::of(&TCP_BEFORE).cut(length);
+            assert_eq!(whole(TCP, &cut), Err(Reason::Malformed));
+        }
+        for words in (0..5).chain(6..16) {
+            let mut bytes = Bytes::of(&TCP_BEFORE);
+            bytes.put(12, &[words << 4]);
+            assert_eq!(whole(TCP, &bytes), Err(Reason::Malformed));
+        }
+        for length in [0, 7, UDP_BEFORE.len() as u8 + 1] {
+            let mut bytes = Bytes::of(&UDP_BEFORE);
+            bytes.put(5, &[length]);
+            assert_eq!(whole(UDP, &bytes), Err(Reason::Malformed));
+        }
+        for length in 0..UDP_BEFORE.len() {
+            let cut = Bytes::of(&UDP_BEFORE).cut(length);
+            assert_eq!(whole(UDP, &cut), Err(Reason::Malformed));
+        }
+    }
+
+    #[test]
+    fn a_first_fragment_must_have_its_header() {
+        let (tcp, udp) = (Bytes::of(&TCP_BEFORE), Bytes::<32>::of(&UDP_BEFORE));
+        for length in 0..20 {
+            let first = packet(TCP, Fragment::First, length);
+            assert_eq!(
+                parse::<Bytes<32>, _>(&tcp, &first),
+                Err(Reason::TinyFragment)
+            );
+        }
+        for length in 0..8 {
+            let first = packet(UDP, Fragment::First, length);
+            assert_eq!(parse(&udp, &first), Err(Reason::TinyFragment));
+        }
+        // The length in a first fragment is that of the whole datagram.
+        let first = packet(UDP, Fragment::First, 8);
+        assert!(parse(&udp, &first).unwrap().is_some());
+        assert_eq!(parse(&udp, &packet(UDP, Fragment::Later, 13)), Ok(None));
+    }
+
+    #[test]
+    fn readdressing_agrees_with_another_implementation() {
+        let mut bytes = Bytes::<32>::of(&UDP_BEFORE);
+        let udp = packet(UDP, Fragment::Whole, UDP_BEFORE.len());
+        readdress(&mut bytes, &udp, 61_000, 5353, delta()).unwrap();
+        assert_eq!(bytes, Bytes::of(&UDP_AFTER));
+        let mut bytes = Bytes::<32>::of(&TCP_BEFORE);
+        let tcp = packet(TCP, Fragment::Whole, TCP_BEFORE.len());
+        readdress(&mut bytes, &tcp, 61_000, 8080, delta()).unwrap();
+        assert_eq!(bytes, Bytes::of(&TCP_AFTER));
+    }
+
+    #[test]
+    fn a_udp_checksum_is_kept_away_from_zero_and_none_stays_none() {
+        let udp = packet(UDP, Fragment::Whole, UDP_BEFORE.len());
+        let mut bytes = Bytes::<32>::of(&UDP_BEFORE);
+        bytes.put(6, &[0, 0]);
+        readdress(&mut bytes, &udp, 61_000, 5353, delta()).unwrap();
+        assert_eq!(*bytes.bytes::<2>(6).unwrap(), [0, 0]);
+        // Over every checksum that a sender may have computed, none comes out as zero.
+        for checksum in 1..=u16::MAX {
+            let mut bytes = Bytes::<32>::of(&UDP_BEFORE);
+            bytes.put(6, &checksum.to_be_bytes());
+            readdress(&mut bytes, &udp, 61_000, 5353, delta()).unwrap();
+            assert_ne!(*bytes.bytes::<2>(6).unwrap(), [0, 0]);
+        }
+    }
+}

@@ -9,6 +9,7 @@ mod counters;
 mod error;
 mod fill;
 mod generation;
+mod grace;
 mod host;
 mod pins;
 mod slots;
@@ -153,7 +154,11 @@ fn write(generation: &mut Generation, writes: &[Write]) -> Result<(), DataplaneE
     for write in writes {
         match write {
             Write::Backend(id, backend) => generation.write_backend(*id, backend)?,
-            Write::Service(key, service) => generation.write_service(key, service)?,
+            Write::Service(key, service) => {
+                // The entry takes the memory of the one that was replaced last.
+                grace::wait();
+                generation.write_service(key, service)?;
+            }
         }
     }
     Ok(())

@@ -11,6 +11,7 @@
 pub mod corpus;
 mod expect;
 mod prove;
+pub mod rounds;
 mod scene;
 
 use lb_userspace::reconcile::Write;

@@ -59,7 +59,7 @@ fn flows<A: Member>(
     for (name, table) in maps {
         for (key, flow) in entries::<FlowKey<A>, Flow>(generation, name) {
             let view = FlowView {
-                backend: flow.backend,
+                backend: flow.backend.into(),
                 incarnation: flow.incarnation,
                 age: now.since(flow.seen),
                 source_port: flow.source_port,

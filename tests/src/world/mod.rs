@@ -186,7 +186,7 @@ impl World {
         ] {
             for (key, flow) in flows.iter() {
                 let view = FlowView {
-                    backend: flow.backend,
+                    backend: flow.backend.into(),
                     incarnation: flow.incarnation,
                     age: self.now.since(flow.seen),
                     source_port: flow.source_port,
@@ -219,7 +219,7 @@ pub fn reverse_view<A: Member>(reverse: &Reverse<A>, now: Ticks) -> ReverseView 
         client: SocketAddr::new(reverse.client.ip(), reverse.client_port),
         vip: SocketAddr::new(reverse.vip.ip(), reverse.vip_port),
         service: reverse.service.into(),
-        backend: reverse.backend,
+        backend: reverse.backend.into(),
         age: now.since(reverse.seen),
         state: reverse.state,
         hop: reverse.hop,

@@ -151,6 +151,25 @@ impl Setup {
             .retain(|backend| backend.address != address);
     }
 
+    /// Whether a service has a backend.
+    pub fn has(&self, service: &str, address: SocketAddr) -> bool {
+        let mut services = self.document.services.iter();
+        services
+            .find(|entry| entry.name == service)
+            .is_some_and(|entry| entry.backends.iter().any(|b| b.address == address))
+    }
+
+    /// Goes on with ids as if all had been given out before: the next new backend gets the lowest
+    /// that is free.
+    pub fn reuse_ids(&mut self) {
+        let mut ids = serde_json::to_value(&self.ids).unwrap_or_default();
+        ids["backends"]["next"] = 0.into();
+        match serde_json::from_value(ids) {
+            Ok(ids) => self.ids = ids,
+            Err(error) => panic!("the pool of ids has another form: {error}"),
+        }
+    }
+
     /// Adds a firewall rule.
     #[must_use]
     pub fn rule(mut self, rule: Rule) -> Self {
@@ -172,6 +191,15 @@ impl Setup {
     pub fn succeeded_by(&mut self, next: Self) {
         let ids = std::mem::take(&mut self.ids);
         *self = Self { ids, ..next };
+    }
+
+    /// Lets an address in again that was blocked by itself.
+    pub fn unblock(&mut self, address: IpAddr) {
+        let host = IpNet::from(address);
+        self.document
+            .firewall
+            .blocks
+            .retain(|block| block.prefix != host);
     }
 
     /// The content of every map.

@@ -44,7 +44,9 @@ impl<V: Copy> Cell<V> for Entry<V> {
         self.0.get()
     }
 
-    fn store(&self, value: V) {
+    fn update(&self, change: impl FnOnce(&mut V)) {
+        let mut value = self.0.get();
+        change(&mut value);
         self.0.set(value);
     }
 
@@ -58,7 +60,7 @@ impl<V: Copy> Cell<V> for Fixed<V> {
         self.0
     }
 
-    fn store(&self, _: V) {
+    fn update(&self, _: impl FnOnce(&mut V)) {
         panic!("the engine writes a configuration table");
     }
 

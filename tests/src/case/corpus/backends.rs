@@ -118,8 +118,8 @@ fn removed(scene: Scene) -> Case {
     )
     .packet("first packet", &opening, scene.opened(&opening, 0, 0));
     let removed = setup.change(|s| s.remove(SERVICE, scene.backend(0)));
-    let mut changes = vec![Change::Flow(Pending, scene.tuple(0), None)];
-    // The entry that named the old backend's address is gone, and with it the key of the way back.
+    // The entry keeps its addresses, and with them the key of the way back.
+    let mut changes = scene.gone(Pending, 0, 0);
     changes.extend(scene.laid(0, 1));
     case.apply(removed).packet(
         "next packet",
