@@ -9,7 +9,10 @@ use lb_tests::simulation::{Options, Simulation, Tally};
 const SEEDS: std::ops::RangeInclusive<u64> = 1..=4;
 
 fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok().and_then(|text| text.parse().ok())
+    let text = std::env::var(name).ok()?;
+    let number = text.parse().ok();
+    assert!(number.is_some(), "{name}={text} is not a whole number");
+    number
 }
 
 /// Runs a kind of simulation from every seed; the sum of what came up.
