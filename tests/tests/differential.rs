@@ -3,7 +3,7 @@
 //!
 //! `LB_SEED` sets the seed, `LB_DIFFERENTIAL_PACKETS` the number of packets.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 
@@ -74,7 +74,7 @@ impl Round {
             setup,
             traffic: Traffic::new(scenes.clone(), seed),
             scenes,
-            host: World::new(&tables, 0).with_oracle(follow(&kernel, PORTS)),
+            host: World::new(&tables, 0).with_oracle(follow(&kernel, &Rc::new(Cell::new(PORTS)))),
             kernel,
         }
     }

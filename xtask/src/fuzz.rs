@@ -219,7 +219,7 @@ impl Place<'_> {
         // By places reached alone, not by how often each: a corpus of hundreds, not thousands.
         command
             .arg(self.inputs())
-            .args(["--", "-use_counters=0"])
+            .args(["--", "-use_counters=0", "-set_cover_merge=1"])
             .stdout(Stdio::null());
         let log = self.directory.join(format!("{}.cmin.log", self.target));
         let file = fs::File::create(&log).with_context(|| log.display().to_string())?;
