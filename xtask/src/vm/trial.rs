@@ -37,7 +37,7 @@ pub(super) enum Expected {
 /// How much is tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Extent {
-    /// One group of cases, one round of random packets, two end-to-end tests.
+    /// Two groups of cases, one round of random packets, two end-to-end tests.
     Quick,
     /// All cases, eight rounds, all tests that fit into a guest.
     Full,
@@ -73,7 +73,7 @@ impl Extent {
     /// Groups of cases; none means all.
     fn cases(self) -> &'static str {
         match self {
-            Self::Quick => "ipv6",
+            Self::Quick => "link ipv6",
             Self::Full => "",
         }
     }
