@@ -1,9 +1,13 @@
-//! A client's connection, as the client knows it.
+//! A client's connection, as the client and its backends know it.
 
 use std::net::SocketAddr;
 
+use lb_common::abi::Backend;
+use lb_common::abi::address::wide;
+
 use crate::case::Scene;
 use crate::packet::{ACK, FIN, PSH, Packet, RST, SYN};
+use crate::ring::Tuple;
 use crate::world::OUR_MAC;
 
 /// A connection, numbered by its place.
@@ -17,12 +21,21 @@ pub(super) struct Connection {
     pub(super) router: [u8; 6],
     /// Packets sent so far.
     pub(super) sent: u32,
-    /// What is known of its flow, if it has one.
-    pub(super) flow: Option<Known>,
+    /// What its flow may be. One, unless packets of the connection that were under way at the
+    /// same time have found or made different ones.
+    pub(super) flows: Vec<Known>,
+    /// The clock when the last of its packets that were sent on arrived.
+    pub(super) touched: u32,
+    /// The moment when it left.
+    pub(super) left: u64,
+    /// Whether either side has ended it.
+    pub(super) closing: bool,
+    /// Its packets under way.
+    pub(super) crowd: Crowd,
 }
 
-/// What must be true of a flow.
-#[derive(Debug, Clone, Copy)]
+/// What a packet has shown of a flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Known {
     /// The backend's id.
     pub(super) backend: u32,
@@ -30,21 +43,19 @@ pub(super) struct Known {
     pub(super) incarnation: u32,
     /// Whom the backend takes for the client.
     pub(super) source: SocketAddr,
-    /// The tick of the client's last packet that was sent on.
-    pub(super) seen: u32,
-    /// How far it is.
-    pub(super) phase: Phase,
+    /// What the backend was addressed by.
+    pub(super) destination: SocketAddr,
 }
 
-/// How far a flow is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
-    /// One packet came through.
-    Opening,
-    /// The client went on.
-    Established,
-    /// Either side ended it.
-    Closing,
+/// Packets of one client that overlap: each of them is under way while another is.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Crowd {
+    /// Under way.
+    pub(super) active: u32,
+    /// All, since there was none.
+    pub(super) size: u32,
+    /// Flows that went on, to be judged when all are through.
+    pub(super) kept: Vec<Known>,
 }
 
 impl Connection {
@@ -52,6 +63,15 @@ impl Connection {
     pub(super) fn vip(scene: Scene) -> SocketAddr {
         let port = if scene.is_nat() { 80 } else { 443 };
         SocketAddr::new(scene.vip().ip(), port)
+    }
+
+    /// The tuple of the client's packets.
+    pub(super) fn tuple(&self) -> Tuple {
+        Tuple {
+            remote: self.client,
+            local: Self::vip(self.scene),
+            protocol: self.scene.protocol.number(),
+        }
     }
 
     /// The client's next packet, bearing its number.
@@ -80,4 +100,25 @@ impl Connection {
             _ => ACK | PSH,
         }
     }
+}
+
+impl Known {
+    /// The tuple of the backend's replies.
+    pub(super) fn reply(&self, protocol: u8) -> Tuple {
+        Tuple {
+            remote: self.destination,
+            local: self.source,
+            protocol,
+        }
+    }
+
+    /// Whether an entry lets the flow stay.
+    pub(super) fn is_kept_by(&self, backend: &Backend) -> bool {
+        backend.incarnation == self.incarnation && backend.state.keeps_flows()
+    }
+}
+
+/// Whether an entry has this address.
+pub(super) fn listens_at(backend: &Backend, address: SocketAddr) -> bool {
+    backend.address == wide(address.ip()) && backend.port == address.port()
 }

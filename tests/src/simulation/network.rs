@@ -1,15 +1,15 @@
 //! Links that lose, double and overtake, and the hosts at their ends.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use rand::RngExt as _;
 
-use super::connection::{Connection, Known, Phase};
-use super::{CPUS, Simulation};
+use super::Simulation;
+use super::connection::{Connection, Crowd};
 use crate::case::Scene;
 use crate::packet::verify::{Received, receive};
 use crate::packet::{ACK, FIN, Packet, RST, SYN};
-use crate::ring::Ran;
+use crate::ring::{Ran, Tuple};
 use crate::world::OUR_MAC;
 
 /// Packets that wait on a CPU at most; more are lost.
@@ -17,7 +17,7 @@ const QUEUE_MAX: usize = 32;
 
 /// A frame on its way to us.
 #[derive(Debug, Clone)]
-pub(super) struct InFlight {
+pub(super) struct Frame {
     pub(super) bytes: Vec<u8>,
     pub(super) sender: Sender,
     pub(super) flags: u8,
@@ -27,7 +27,8 @@ pub(super) struct InFlight {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sender {
     Client(u32),
-    Backend(u32),
+    /// With the tuple of its reply.
+    Backend(u32, Tuple),
 }
 
 impl Simulation {
@@ -36,23 +37,24 @@ impl Simulation {
         if self.connections.len() < self.options.connections && self.random.random_bool(0.5) {
             self.connect();
         }
-        if self.connections.is_empty() {
+        let Some(last) = self.connections.len().checked_sub(1) else {
             return;
-        }
-        // Mostly one of the youngest, so that others fall silent for long.
-        let count = self.connections.len();
-        let youngest = count.saturating_sub(24);
-        let index = if self.random.random_bool(0.8) {
-            self.random.random_range(youngest..count)
-        } else {
-            self.random.random_range(0..count)
         };
+        // Mostly one of the youngest, so that others fall silent for long; often the same again,
+        // so that packets of one flow meet.
+        let youngest = last.saturating_sub(23);
+        let index = match self.random.random_range(0..10) {
+            0..3 => self.sender.min(last),
+            3..8 => self.random.random_range(youngest..=last),
+            _ => self.random.random_range(0..=last),
+        };
+        self.sender = index;
         let pick = self.random.random();
         let connection = &mut self.connections[index];
         let flags = connection.flags(pick);
         connection.sent += 1;
         let bytes = connection.packet(flags, index as u32).bytes();
-        self.queue(&InFlight {
+        self.queue(&Frame {
             bytes,
             sender: Sender::Client(index as u32),
             flags,
@@ -66,24 +68,30 @@ impl Simulation {
         let number = self.connections.len() as u32;
         let mut client = scene.client((number % 100) as u8);
         client.set_port(1024 + (number / 100) as u16);
-        self.connections.push(Connection {
+        let connection = Connection {
             scene,
             client,
             router: [0x02, 0, 0, 0, 0xc0, (number % 7) as u8],
             sent: 0,
-            flow: None,
-        });
+            flows: Vec::new(),
+            touched: 0,
+            left: 0,
+            closing: false,
+            crowd: Crowd::default(),
+        };
+        self.numbers.insert(connection.tuple(), number);
+        self.connections.push(connection);
     }
 
     /// Puts a frame into some CPU's queue: lost, doubled or overtaken now and then.
-    pub(super) fn queue(&mut self, frame: &InFlight) {
-        let copies = match self.random.random_range(0..40) {
+    fn queue(&mut self, frame: &Frame) {
+        let copies = match self.random.random_range(0..20) {
             0 => 0,
             1 => 2,
             _ => 1,
         };
         for _ in 0..copies {
-            let cpu = self.random.random_range(0..CPUS);
+            let cpu = self.random.random_range(0..self.queues.len());
             let queue = &mut self.queues[cpu];
             if queue.len() >= QUEUE_MAX {
                 continue;
@@ -97,18 +105,8 @@ impl Simulation {
         }
     }
 
-    /// The next frame of a CPU's queue.
-    pub(super) fn take(&mut self, cpu: usize) -> Option<InFlight> {
-        self.queues[cpu].pop_front()
-    }
-
     /// A client's packet has reached a backend, which answers through us if it was translated.
-    pub(super) fn reach_backend(&mut self, id: u32, frame: &InFlight, ran: &Ran) {
-        self.tally.at_backend += 1;
-        let Ok(received) = receive(&ran.frame) else {
-            return;
-        };
-        self.remember(id, frame, ran, received.source);
+    pub(super) fn answer(&mut self, id: u32, frame: &Frame, ran: &Ran, received: &Received) {
         let scene = self.connections[id as usize].scene;
         if !scene.is_nat() || self.random.random_ratio(1, 5) {
             return;
@@ -119,44 +117,21 @@ impl Simulation {
             _ if frame.flags & SYN != 0 => SYN | ACK,
             _ => ACK,
         };
-        let bytes = answer(scene, &received, flags, &ran.frame).bytes();
-        self.queue(&InFlight {
-            bytes,
-            sender: Sender::Backend(id),
-            flags,
-        });
-    }
-
-    /// Notes what must be true of the flow from now on.
-    fn remember(&mut self, id: u32, frame: &InFlight, ran: &Ran, source: SocketAddr) {
-        let backend = ran.trace.backend;
-        let incarnation = self.world.backend_entry(backend).incarnation;
-        let seen = self.world.now.0;
-        let tcp = self.connections[id as usize].scene.is_tcp();
-        let flow = &mut self.connections[id as usize].flow;
-        let began = ran.trace.new_flow == 1 || ran.reason() == Some(lb_common::abi::Reason::Stray);
-        let before = flow.filter(|known| !began && known.backend == backend);
-        let ends = tcp && frame.flags & (FIN | RST) != 0;
-        let opens = tcp && frame.flags & (SYN | ACK) == SYN;
-        let phase = match before.map(|known| known.phase) {
-            _ if ends => Phase::Closing,
-            Some(Phase::Closing) => Phase::Closing,
-            Some(Phase::Established) => Phase::Established,
-            Some(Phase::Opening) if !opens => Phase::Established,
-            Some(Phase::Opening) | None => Phase::Opening,
+        let reply = Tuple {
+            remote: received.destination,
+            local: received.source,
+            protocol: scene.protocol.number(),
         };
-        *flow = Some(Known {
-            backend,
-            incarnation,
-            source,
-            seen,
-            phase,
+        self.queue(&Frame {
+            bytes: reply_packet(scene, received, flags, &ran.frame).bytes(),
+            sender: Sender::Backend(id, reply),
+            flags,
         });
     }
 }
 
 /// A backend's answer to what it received.
-fn answer(scene: Scene, received: &Received, flags: u8, frame: &[u8]) -> Packet {
+fn reply_packet(scene: Scene, received: &Received, flags: u8, frame: &[u8]) -> Packet {
     let (from, to): (SocketAddr, SocketAddr) = (received.destination, received.source);
     let packet = if scene.is_tcp() {
         Packet::tcp(from, to, flags)
@@ -168,7 +143,7 @@ fn answer(scene: Scene, received: &Received, flags: u8, frame: &[u8]) -> Packet 
     packet.link(mac, OUR_MAC).payload(&received.payload)
 }
 
-/// Whether an address is one of ours towards backends.
-pub(super) fn is_ours(scene: Scene, address: IpAddr) -> bool {
-    scene.our_address() == address
+/// What a receiver reads from a frame.
+pub(super) fn read(frame: &[u8]) -> Result<Received, String> {
+    receive(frame).map_err(|error| format!("a receiver rejects the frame: {error}"))
 }

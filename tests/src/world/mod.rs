@@ -127,24 +127,6 @@ impl World {
         self.fill_prefixes(tables);
     }
 
-    /// A backend's entry; all zero for an id that nobody has.
-    pub fn backend_entry(&self, id: u32) -> Backend {
-        self.backends.get(&id).copied().unwrap_or_default()
-    }
-
-    /// The next value of every cursor, by service id.
-    pub fn state_of_cursors(&self) -> BTreeMap<u32, u64> {
-        self.cursors.clone()
-    }
-
-    /// How many slots a service has.
-    pub fn slots_of(&self, service: u32) -> usize {
-        let all = self.v4.services.values().chain(self.v6.services.values());
-        all.filter(|entry| entry.id == service && entry.slots.count() != 0)
-            .map(|entry| entry.slots.count() as usize)
-            .sum()
-    }
-
     fn fill_prefixes(&mut self, tables: &Tables) {
         let sources = tables.firewall.sources.clone().unwrap_or_default();
         let destinations = tables.firewall.destinations.clone().unwrap_or_default();

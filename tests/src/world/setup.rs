@@ -151,6 +151,25 @@ impl Setup {
             .retain(|backend| backend.address != address);
     }
 
+    /// Whether a service has a backend.
+    pub fn has(&self, service: &str, address: SocketAddr) -> bool {
+        let mut services = self.document.services.iter();
+        services
+            .find(|entry| entry.name == service)
+            .is_some_and(|entry| entry.backends.iter().any(|b| b.address == address))
+    }
+
+    /// Goes on with ids as if all had been given out before: the next new backend gets the lowest
+    /// that is free.
+    pub fn reuse_ids(&mut self) {
+        let mut ids = serde_json::to_value(&self.ids).unwrap_or_default();
+        ids["backends"]["next"] = 0.into();
+        match serde_json::from_value(ids) {
+            Ok(ids) => self.ids = ids,
+            Err(error) => panic!("the pool of ids has another form: {error}"),
+        }
+    }
+
     /// Adds a firewall rule.
     #[must_use]
     pub fn rule(mut self, rule: Rule) -> Self {
