@@ -275,7 +275,9 @@ mod tests {
         readdress(&mut bytes, &udp, 61_000, 5353, delta()).unwrap();
         assert_eq!(*bytes.bytes::<2>(6).unwrap(), [0, 0]);
         // Over every checksum that a sender may have computed, none comes out as zero.
-        for checksum in 1..=u16::MAX {
+        // Miri, which interprets, takes minutes for all of them.
+        let sparsely = if cfg!(miri) { 997 } else { 1 };
+        for checksum in (1..=u16::MAX).step_by(sparsely) {
             let mut bytes = Bytes::<32>::of(&UDP_BEFORE);
             bytes.put(6, &checksum.to_be_bytes());
             readdress(&mut bytes, &udp, 61_000, 5353, delta()).unwrap();
