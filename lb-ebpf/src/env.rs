@@ -18,11 +18,11 @@ use crate::maps;
 
 /// The kernel as the engine's environment.
 pub(crate) struct Kernel {
-    xdp: *mut xdp_md,
+    pub(crate) xdp: *mut xdp_md,
 }
 
 /// A map value in place.
-pub(crate) struct Value<V>(*mut V);
+pub(crate) struct Value<V>(pub(crate) *mut V);
 
 impl<V> Clone for Value<V> {
     #[inline(always)]
@@ -63,17 +63,17 @@ macro_rules! setting {
     };
 }
 
+/// The stages in use.
+#[inline(always)]
+pub(crate) fn features() -> Features {
+    setting!(features)
+}
+
 impl Kernel {
     /// The environment of one run.
     #[inline(always)]
     pub(crate) fn new(xdp: *mut xdp_md) -> Self {
         Self { xdp }
-    }
-
-    /// Whether a feature of observation is on.
-    #[inline(always)]
-    pub(crate) fn traces(&self, feature: Features) -> bool {
-        self.features().has(feature)
     }
 }
 
@@ -82,7 +82,7 @@ impl Env for Kernel {
 
     #[inline(always)]
     fn features(&self) -> Features {
-        setting!(features)
+        features()
     }
 
     #[inline(always)]
@@ -258,9 +258,8 @@ macro_rules! tables {
                 stage: Stage,
                 key: &FlowKey<$address>,
                 reverse: &Reverse<$address>,
-                fresh: bool,
             ) -> bool {
-                let flags = u64::from(if fresh { BPF_NOEXIST } else { BPF_ANY });
+                let flags = u64::from(BPF_NOEXIST);
                 match stage {
                     Stage::Pending => maps::$pending_reverse.insert(key, reverse, flags),
                     Stage::Established => maps::$reverse.insert(key, reverse, flags),

@@ -82,16 +82,12 @@ impl Frame for XdpFrame {
 }
 
 /// The walk over IPv6 extension headers as a global function, which the verifier judges once and
-/// for any arguments (kernel 5.6); hence the bound on the offset, and 64-bit arguments only.
+/// for any arguments, see `steps.rs`; hence the bound on the offset.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn walk_extensions(xdp: *mut xdp_md, first: u64, at: u64) -> u64 {
     /// Ethernet, two tags and the IPv6 header are 62 bytes.
     const OFFSET_MASK: u64 = 0x7f;
-    ipv6::walk(
-        &XdpFrame::new(xdp),
-        first as u8,
-        (at & OFFSET_MASK) as usize,
-    )
-    .word()
+    let at = (at & OFFSET_MASK) as usize;
+    ipv6::walk(&XdpFrame::new(xdp), first as u8, at).word()
 }

@@ -11,14 +11,14 @@
 mod env;
 mod frame;
 mod maps;
+mod observe;
+mod steps;
 
 use aya_ebpf::bindings::xdp_action::{XDP_ABORTED, XDP_DROP, XDP_PASS, XDP_TX};
 use aya_ebpf::helpers::bpf_redirect;
 use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
-use aya_log_ebpf::debug;
-use lb_common::abi::Features;
-use lb_common::datapath::{self, Outcome, Verdict};
+use lb_common::datapath::{self, Verdict};
 
 use crate::env::Kernel;
 use crate::frame::XdpFrame;
@@ -30,12 +30,7 @@ fn lb(xdp: XdpContext) -> u32 {
     let mut frame = XdpFrame::new(xdp.ctx);
     let mut kernel = Kernel::new(xdp.ctx);
     let outcome = datapath::ingress(&mut frame, &mut kernel);
-    if kernel.traces(Features::TRACE) {
-        maps::write_trace(&outcome.trace());
-    }
-    if kernel.traces(Features::DEBUG) {
-        log(&xdp, &outcome);
-    }
+    observe::outcome(&outcome);
     action(outcome.verdict)
 }
 
@@ -52,20 +47,6 @@ fn action(verdict: Verdict) -> u32 {
             u32::try_from(action).unwrap_or(XDP_ABORTED)
         }
     }
-}
-
-#[inline(always)]
-fn log(xdp: &XdpContext, outcome: &Outcome) {
-    let notes = &outcome.notes;
-    debug!(
-        xdp,
-        "{}: rule {} service {} backend {} new {}",
-        outcome.reason.name(),
-        notes.rule.cast_signed(),
-        notes.service.cast_signed(),
-        notes.backend.cast_signed(),
-        u32::from(notes.new_flow)
-    );
 }
 
 #[cfg(not(test))]

@@ -45,10 +45,12 @@ pub struct Flow {
 #[repr(C, align(8))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Reverse<A> {
-    /// The client.
-    pub client: A,
+    // In another order than in the key, from which both are copied: the compiler would copy an
+    // address and both ports at once, and the verifier refuse that on the stack.
     /// The address the client knows.
     pub vip: A,
+    /// The client.
+    pub client: A,
     /// The client's port.
     pub client_port: u16,
     /// The port the client knows.

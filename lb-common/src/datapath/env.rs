@@ -1,13 +1,14 @@
 //! What the engine asks of the world outside the packet. The kernel answers with maps and BPF
 //! functions, a test with plain collections.
 
+use super::Steps;
 use crate::abi::{
     Address, Backend, Features, Flow, FlowKey, PortTable, Reason, Reverse, Rule, Service,
     ServiceKey, Ticks, V4, V6,
 };
 
 /// Everything that does not depend on the address family.
-pub trait Env: Tables<V4> + Tables<V6> {
+pub trait Env: Steps<V4> + Steps<V6> {
     /// A backend entry in place: its fields are read where they are used, because a copy would
     /// not fit the 512 bytes of a BPF program's stack.
     type BackendCell: Cell<Backend> + Copy;
@@ -92,14 +93,8 @@ pub trait Tables<A: Address> {
     /// The way back that a backend's reply takes.
     fn reverse(&self, stage: Stage, key: &FlowKey<A>) -> Option<Self::ReverseCell>;
 
-    /// Writes a way back; false if the table refuses, or if `fresh` and there is one.
-    fn insert_reverse(
-        &mut self,
-        stage: Stage,
-        key: &FlowKey<A>,
-        reverse: &Reverse<A>,
-        fresh: bool,
-    ) -> bool;
+    /// Writes a new way back; false if the table refuses, or has one of this key.
+    fn insert_reverse(&mut self, stage: Stage, key: &FlowKey<A>, reverse: &Reverse<A>) -> bool;
 
     /// Forgets a way back.
     fn remove_reverse(&mut self, stage: Stage, key: &FlowKey<A>);

@@ -3,11 +3,17 @@
 //! It is asked about every IP packet, before any table of flows, so that a drop also cuts flows
 //! that are established. It keeps no state of its own.
 
-use super::{Env, Notes, Tables};
+use super::{Env, Tables};
 use crate::abi::limits::ROW_WORDS;
-use crate::abi::{Action, Features, PortTable, Reason};
-use crate::wire::transport::{TCP, Transport, UDP};
-use crate::wire::{Family, Packet};
+use crate::abi::trace::NONE;
+use crate::abi::{Action, Features, FlowKey, PortTable};
+use crate::wire::Family;
+use crate::wire::transport::{TCP, UDP};
+
+/// What the firewall says of a packet, in one number, because a global BPF function can return no
+/// more: the rule's counter index, or [`NONE`]; bit 32 if it drops the packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ruling(u64);
 
 /// The rows that a packet selects, one for each dimension.
 struct Rows {
@@ -17,35 +23,51 @@ struct Rows {
     source_port: u32,
 }
 
-/// Notes the rule that matches; `Err` if it drops the packet.
+impl Ruling {
+    const DROPS: u64 = 1 << 32;
+    /// No rule matches.
+    pub const NONE: Self = Self(NONE as u64);
+
+    /// What a number that [`Ruling::word`] returned stands for.
+    #[inline(always)]
+    pub fn from_word(word: u64) -> Self {
+        Self(word)
+    }
+
+    /// The whole as a number.
+    #[inline(always)]
+    pub fn word(self) -> u64 {
+        self.0
+    }
+
+    /// The rule's counter index, or [`NONE`].
+    #[inline(always)]
+    pub(super) fn rule(self) -> u32 {
+        self.0 as u32
+    }
+
+    /// Whether the packet may not pass.
+    #[inline(always)]
+    pub(super) fn drops(self) -> bool {
+        self.0 & Self::DROPS != 0
+    }
+}
+
+/// Finds the rule that decides; without `ports`, those of the key are not the packet's.
 #[inline(always)]
-pub(super) fn check<A: Family, E: Env + Tables<A>>(
-    env: &E,
-    packet: &Packet<A>,
-    transport: Option<Transport>,
-    notes: &mut Notes,
-) -> Result<(), Reason> {
-    if !env.features().has(Features::FIREWALL) {
-        return Ok(());
-    }
+pub fn judge<A: Family, E: Env + Tables<A>>(env: &E, key: &FlowKey<A>, ports: bool) -> Ruling {
     let rows = Rows {
-        source: source(env, packet.source),
-        destination: destination(env, packet.destination),
-        port: port(env, packet.protocol, transport),
-        source_port: source_port(env, packet.protocol, transport),
+        source: source(env, key.remote),
+        destination: destination(env, key.local),
+        port: port(env, key, ports),
+        source_port: source_port(env, key, ports),
     };
-    let Some(position) = first_match(env, &rows) else {
-        return Ok(());
+    let rule = first_match(env, &rows).and_then(|position| env.rule(position));
+    let Some(rule) = rule else {
+        return Ruling::NONE;
     };
-    let Some(rule) = env.rule(position) else {
-        return Ok(());
-    };
-    notes.rule = rule.id;
-    if rule.action == Action::DROP {
-        Err(Reason::FirewallDrop)
-    } else {
-        Ok(())
-    }
+    let drops = rule.action == Action::DROP;
+    Ruling(u64::from(rule.id) | if drops { Ruling::DROPS } else { 0 })
 }
 
 /// The position of the first rule whose bit is set in every row.
@@ -130,29 +152,29 @@ fn destination<A: Family, E: Env + Tables<A>>(env: &E, address: A) -> u32 {
 }
 
 #[inline(always)]
-fn port<E: Env>(env: &E, protocol: u8, transport: Option<Transport>) -> u32 {
+fn port<A, E: Env>(env: &E, key: &FlowKey<A>, ports: bool) -> u32 {
     if !env.features().has(Features::RULE_PORT) {
         return 0;
     }
-    let number = u16::from(protocol);
-    match (protocol, transport) {
-        (TCP, Some(t)) => env.port_row(PortTable::TcpDestination, t.destination_port),
-        (UDP, Some(t)) => env.port_row(PortTable::UdpDestination, t.destination_port),
-        (TCP | UDP, None) => env.port_row(PortTable::Other, number + PortTable::FRAGMENT),
+    let number = u16::from(key.protocol);
+    match (key.protocol, ports) {
+        (TCP, true) => env.port_row(PortTable::TcpDestination, key.local_port),
+        (UDP, true) => env.port_row(PortTable::UdpDestination, key.local_port),
+        (TCP | UDP, false) => env.port_row(PortTable::Other, number + PortTable::FRAGMENT),
         _ => env.port_row(PortTable::Other, number),
     }
 }
 
 #[inline(always)]
-fn source_port<E: Env>(env: &E, protocol: u8, transport: Option<Transport>) -> u32 {
+fn source_port<A, E: Env>(env: &E, key: &FlowKey<A>, ports: bool) -> u32 {
     if !env.features().has(Features::RULE_SOURCE_PORT) {
         return 0;
     }
-    let number = u16::from(protocol);
-    match (protocol, transport) {
-        (TCP, Some(t)) => env.port_row(PortTable::TcpSource, t.source_port),
-        (UDP, Some(t)) => env.port_row(PortTable::UdpSource, t.source_port),
-        (TCP | UDP, None) => env.port_row(PortTable::Other, number + PortTable::FRAGMENT),
+    let number = u16::from(key.protocol);
+    match (key.protocol, ports) {
+        (TCP, true) => env.port_row(PortTable::TcpSource, key.remote_port),
+        (UDP, true) => env.port_row(PortTable::UdpSource, key.remote_port),
+        (TCP | UDP, false) => env.port_row(PortTable::Other, number + PortTable::FRAGMENT),
         _ => env.port_row(PortTable::Other, number),
     }
 }

@@ -3,8 +3,7 @@
 //! A first packet enters the pending table; the client's next packet promotes it. A flow stays
 //! with its backend while that is up or draining; otherwise it is scheduled anew.
 
-use super::schedule::{self, Choice};
-use super::{Arrival, Cell, Env, Frame, Notes, Stage, Tables, nat};
+use super::{Arrival, Cell, Env, Frame, Notes, Stage, Steps, Tables, nat};
 use crate::abi::{Backend, Features, Flow, FlowKey, FlowState, Forward, Reason, Service, Ticks};
 use crate::wire::Family;
 use crate::wire::transport::TCP;
@@ -25,65 +24,88 @@ const TCP_TRANSITORY: u32 = Ticks::in_seconds(240);
 /// RFC 4787, REQ-5: UDP, 5 minutes.
 pub(super) const UDP: u32 = Ticks::in_seconds(300);
 
-/// Finds or makes the packet's flow.
+/// Finds or makes the packet's flow: most packets find it established and unchanged.
 #[inline(always)]
-pub(super) fn assign<A: Family, F: Frame, E: Env + Tables<A>>(
+pub(super) fn assign<A: Family, F: Frame, E: Env + Steps<A>>(
     env: &mut E,
     arrival: Arrival<'_, A, F>,
     service: <E as Tables<A>>::ServiceCell,
     notes: &mut Notes,
 ) -> Result<Assigned<E::BackendCell>, Reason> {
+    if let Some((flow, backend)) = steady(env, arrival, service) {
+        notes.backend = flow.backend.into();
+        let source_port = flow.source_port;
+        return Ok(Assigned {
+            backend,
+            source_port,
+            reason: Reason::ToBackend,
+        });
+    }
+    let Arrival { frame, key, flags } = arrival;
+    let mut settled = <E as Steps<A>>::settle(env, frame, key, service, flags);
+    if let Some(moved) = settled.is_missing() {
+        settled = <E as Steps<A>>::open(env, frame, key, service, flags, moved);
+    }
+    let (reason, source_port) = settled.tell(notes)?;
+    let backend = env.backend(notes.backend).ok_or(Reason::NoBackend)?;
+    Ok(Assigned {
+        backend,
+        source_port,
+        reason,
+    })
+}
+
+/// An established flow whose packet changes nothing but the time of the last one, which the entry
+/// alone keeps.
+#[inline(always)]
+fn steady<A: Family, F: Frame, E: Env + Tables<A>>(
+    env: &E,
+    arrival: Arrival<'_, A, F>,
+    service: <E as Tables<A>>::ServiceCell,
+) -> Option<(Flow, E::BackendCell)> {
+    let (cell, flow) = find(env, Stage::Established, arrival.key)?;
     let now = env.now();
-    let mut moved = false;
-    let mut found = find(env, Stage::Established, arrival.key);
-    if found.is_none() {
-        found = find(env, Stage::Pending, arrival.key);
+    if arrival.flags.closes() || !is_live(&flow, arrival, now) {
+        return None;
     }
-    if found.is_none() && !arrival.flags.opens() {
-        // Between the two lookups another CPU may have moved the entry from there to here.
-        found = find(env, Stage::Established, arrival.key);
+    let backend = backend(env, &flow).filter(|backend| backend.load().state.keeps_flows())?;
+    if uses_nat(env, &service) {
+        // Of a way back the time is kept too, and it may have to be laid again.
+        let holds = flow.seen == now && nat::is_port(env, flow.source_port);
+        return holds.then_some((flow, backend));
     }
-    if let Some((stage, cell, flow)) = found {
-        let backend = env
-            .backend(flow.backend.into())
-            .filter(|b| b.load().incarnation == flow.incarnation);
-        if is_live(&flow, arrival, now) {
-            let keeps = backend.filter(|b| b.load().state.keeps_flows());
-            moved = keeps.is_none();
-            if let Some(backend) = keeps
-                && has_way_back(env, stage, arrival, service, backend, &flow, now)
-            {
-                notes.backend = flow.backend.into();
-                reachable(&backend)?;
-                follow(env, arrival, service, backend, (stage, &cell, flow), now)?;
-                let source_port = flow.source_port;
-                return Ok(Assigned {
-                    backend,
-                    source_port,
-                    reason: Reason::ToBackend,
-                });
+    if flow.seen != now {
+        cell.update(|entry| {
+            if entry.mark == flow.mark {
+                entry.seen = now;
             }
-        }
-        forget(env, arrival.key, service, backend, stage, flow);
+        });
     }
-    open(env, arrival, service, moved, now, notes)
+    Some((flow, backend))
 }
 
 /// The flow in a table, unless it is another client's by the time it is read.
 #[inline(always)]
-fn find<A: Family, E: Env + Tables<A>>(
+pub(super) fn find<A: Family, E: Env + Tables<A>>(
     env: &E,
     stage: Stage,
     key: &FlowKey<A>,
-) -> Option<(Stage, <E as Tables<A>>::FlowCell, Flow)> {
+) -> Option<(<E as Tables<A>>::FlowCell, Flow)> {
     let cell = env.flow(stage, key)?;
     let flow = cell.load();
-    (flow.mark == key.mark()).then_some((stage, cell, flow))
+    (flow.mark == key.mark()).then_some((cell, flow))
+}
+
+/// The backend of a flow, unless its number was given to another.
+#[inline(always)]
+pub(super) fn backend<E: Env>(env: &E, flow: &Flow) -> Option<E::BackendCell> {
+    env.backend(flow.backend.into())
+        .filter(|backend| backend.load().incarnation == flow.incarnation)
 }
 
 /// Whether the entry still speaks for the packet.
 #[inline(always)]
-fn is_live<A, F>(flow: &Flow, arrival: Arrival<'_, A, F>, now: Ticks) -> bool {
+pub(super) fn is_live<A, F>(flow: &Flow, arrival: Arrival<'_, A, F>, now: Ticks) -> bool {
     if arrival.key.protocol != TCP {
         return now.since(flow.seen) <= UDP;
     }
@@ -99,149 +121,9 @@ fn is_live<A, F>(flow: &Flow, arrival: Arrival<'_, A, F>, now: Ticks) -> bool {
     now.since(flow.seen) <= idle_max
 }
 
-/// Whether replies still find the client. A port goes to another flow only after it has rested,
-/// so that a flow that was seen just now need not be asked. One from before the service was
-/// `full-nat`, or from before the ports were others, has no port that replies are looked for at.
-#[inline(always)]
-fn has_way_back<A: Family, F: Frame, E: Env + Tables<A>>(
-    env: &mut E,
-    stage: Stage,
-    arrival: Arrival<'_, A, F>,
-    service: <E as Tables<A>>::ServiceCell,
-    backend: E::BackendCell,
-    flow: &Flow,
-    now: Ticks,
-) -> bool {
-    !uses_nat(env, &service)
-        || nat::is_port(env, flow.source_port)
-            && (flow.seen == now || nat::hold(env, stage, arrival, service, backend, flow, now))
-}
-
-/// Brings a live flow's entry up to date.
-#[inline(always)]
-fn follow<A: Family, F: Frame, E: Env + Tables<A>>(
-    env: &mut E,
-    arrival: Arrival<'_, A, F>,
-    service: <E as Tables<A>>::ServiceCell,
-    backend: E::BackendCell,
-    (stage, cell, flow): (Stage, &<E as Tables<A>>::FlowCell, Flow),
-    now: Ticks,
-) -> Result<(), Reason> {
-    let flags = arrival.flags;
-    let promotes = stage == Stage::Pending && !flags.opens() && !flags.resets();
-    if flow.seen == now && !flags.closes() && !promotes {
-        return Ok(());
-    }
-    let mut next = flow;
-    next.seen = now;
-    if flags.closes() {
-        next.state = FlowState::CLOSING;
-    }
-    if promotes {
-        if next.state == FlowState::PENDING {
-            next.state = FlowState::ESTABLISHED;
-        }
-        if !env.insert_flow(Stage::Established, arrival.key, &next) {
-            return Err(Reason::FlowTableFull);
-        }
-        env.remove_flow(Stage::Pending, arrival.key);
-        if uses_nat(env, &service) {
-            nat::promote(env, arrival, service, backend, &next);
-        }
-        return Ok(());
-    }
-    if next != flow {
-        cell.update(|flow| {
-            if flow.mark != next.mark {
-                return;
-            }
-            flow.seen = next.seen;
-            if flags.closes() {
-                flow.state = FlowState::CLOSING;
-            }
-        });
-        // The stamp changes about once a second, so this second lookup costs next to nothing.
-        if uses_nat(env, &service) {
-            nat::refresh(env, arrival, backend, &next);
-        }
-    }
-    Ok(())
-}
-
-/// Removes an entry that speaks for nothing any more.
-#[inline(always)]
-fn forget<A: Family, E: Env + Tables<A>>(
-    env: &mut E,
-    key: &FlowKey<A>,
-    service: <E as Tables<A>>::ServiceCell,
-    backend: Option<E::BackendCell>,
-    stage: Stage,
-    flow: Flow,
-) {
-    env.remove_flow(stage, key);
-    if let Some(backend) = backend
-        && uses_nat(env, &service)
-    {
-        nat::forget(env, key, backend, stage, flow.source_port);
-    }
-}
-
-/// Makes a flow for a packet that has none.
-#[inline(always)]
-fn open<A: Family, F: Frame, E: Env + Tables<A>>(
-    env: &mut E,
-    arrival: Arrival<'_, A, F>,
-    service: <E as Tables<A>>::ServiceCell,
-    moved: bool,
-    now: Ticks,
-    notes: &mut Notes,
-) -> Result<Assigned<E::BackendCell>, Reason> {
-    let flags = arrival.flags;
-    let stray = arrival.key.protocol == TCP && !flags.opens() && !moved;
-    if stray && flags.resets() {
-        return Err(Reason::StrayReset);
-    }
-    let choice = if stray {
-        Choice::ByHash(arrival.key.hash())
-    } else {
-        Choice::InTurn
-    };
-    let (id, backend) = schedule::pick(env, service.load(), choice)?;
-    notes.backend = id;
-    reachable(&backend)?;
-    let source_port = if uses_nat(env, &service) {
-        nat::claim(env, arrival, service, id, backend, now)?
-    } else {
-        0
-    };
-    let flow = Flow {
-        backend: id as u16,
-        mark: arrival.key.mark(),
-        incarnation: backend.load().incarnation,
-        seen: now,
-        source_port,
-        state: FlowState::PENDING,
-        zero: 0,
-    };
-    if !env.insert_flow(Stage::Pending, arrival.key, &flow) {
-        return Err(Reason::FlowTableFull);
-    }
-    notes.new_flow = !stray;
-    let reason = if stray {
-        Reason::Stray
-    } else {
-        Reason::ToBackend
-    };
-    Ok(Assigned {
-        backend,
-        source_port,
-        reason,
-    })
-}
-
 /// Whether the way to the backend is known.
 #[inline(always)]
-fn reachable<C: Cell<Backend>>(backend: &C) -> Result<(), Reason> {
+pub(super) fn reachable<C: Cell<Backend>>(backend: &C) -> Result<(), Reason> {
     if backend.load().hop.interface == 0 {
         Err(Reason::NoNextHop)
     } else {

@@ -10,12 +10,22 @@ mod firewall;
 mod flow;
 mod forward;
 mod nat;
+mod open;
 mod outcome;
 mod schedule;
 mod service;
+mod settle;
+mod settled;
+mod steps;
 
 pub use env::{Cell, Env, Stage, Tables};
+pub use firewall::{Ruling, judge};
+pub use forward::translate;
+pub use open::open;
 pub use outcome::{Direction, Notes, Outcome, Verdict};
+pub use settle::settle;
+pub use settled::Settled;
+pub use steps::Steps;
 
 pub use crate::wire::Frame;
 
@@ -68,7 +78,7 @@ fn network<A, F, E>(frame: &mut F, env: &mut E, link: Link) -> Outcome
 where
     A: Family,
     F: Frame,
-    E: Env + Tables<A>,
+    E: Env + Steps<A>,
 {
     let (packet, transport) = match parse::<A, F>(frame, link) {
         Ok(parsed) => parsed,
@@ -104,23 +114,30 @@ fn decide<A, F, E>(
 where
     A: Family,
     F: Frame,
-    E: Env + Tables<A>,
+    E: Env + Steps<A>,
 {
-    firewall::check(env, packet, transport, notes)?;
+    let header = transport.unwrap_or_default();
+    let key = FlowKey::new(
+        (packet.source, header.source_port),
+        (packet.destination, header.destination_port),
+        packet.protocol,
+    );
+    if env.features().has(Features::FIREWALL) {
+        let ruling = <E as Steps<A>>::judge(env, &key, transport.is_some());
+        notes.rule = ruling.rule();
+        if ruling.drops() {
+            return Err(Reason::FirewallDrop);
+        }
+    }
     if link.multicast {
         return Err(Reason::Multicast);
     }
     let transport = balanced(env, packet, transport)?;
-    let key = FlowKey::new(
-        (packet.source, transport.source_port),
-        (packet.destination, transport.destination_port),
-        packet.protocol,
-    );
     if let Some(reverse) = nat::reply(env, &key, transport.flags) {
         notes.service = u32::from(reverse.load().service);
         notes.backend = u32::from(reverse.load().backend);
         notes.direction = Direction::ToClient;
-        return forward::to_client(frame, packet, &key, &reverse);
+        return forward::to_client(frame, env, packet, &key, &reverse);
     }
     let service = service::lookup(env, &key).ok_or(Reason::NotOurs)?;
     notes.service = service.load().id;
@@ -133,7 +150,7 @@ where
         flags: transport.flags,
     };
     let assigned = flow::assign(env, arrival, service, notes)?;
-    forward::to_backend(frame, packet, &key, &service, &assigned)
+    forward::to_backend(frame, env, packet, &key, &service, &assigned)
 }
 
 /// The exit of every packet: its verdict, counted.

@@ -1,9 +1,10 @@
 //! The way back of `full-nat` flows: source ports, and the entries that replies find.
 
 use super::flow::{TCP_ESTABLISHED, UDP};
+use super::settle::Change;
 use super::{Arrival, Cell, Env, Frame, Stage, Tables};
 use crate::abi::limits::{PORT_TRIES, PORT_TRIES_CALM};
-use crate::abi::{Backend, Features, Flow, FlowKey, FlowState, Hop, Reason, Reverse, Ticks};
+use crate::abi::{Backend, Features, FlowKey, FlowState, Hop, Reason, Reverse, Ticks};
 use crate::wire::transport::{TCP, TcpFlags};
 use crate::wire::{Family, ethernet};
 
@@ -119,7 +120,7 @@ pub(super) fn claim<A: Family, F: Frame, E: Env + Tables<A>>(
         // In this order no entry is missed that another CPU moves from there to here.
         if vacate(env, Stage::Pending, &key, pressed, now)
             && vacate(env, Stage::Established, &key, pressed, now)
-            && env.insert_reverse(Stage::Pending, &key, &reverse, true)
+            && env.insert_reverse(Stage::Pending, &key, &reverse)
         {
             return Ok(port);
         }
@@ -154,95 +155,69 @@ fn vacate<A: Family, E: Env + Tables<A>>(
     vacant
 }
 
-/// Moves a way back to the established table.
+/// Keeps a live flow's way back where the flow goes, and on the path that the client's packets take
+/// now; one that the table has forgotten is laid again. False if its port has gone to another flow.
 #[inline(always)]
-pub(super) fn promote<A: Family, F: Frame, E: Env + Tables<A>>(
+pub(super) fn keep<A: Family, F: Frame, E: Env + Tables<A>>(
     env: &mut E,
     arrival: Arrival<'_, A, F>,
     service: <E as Tables<A>>::ServiceCell,
-    backend: E::BackendCell,
-    flow: &Flow,
-) {
-    let key = reply_key(arrival.key, &backend, flow.source_port);
-    let own = env
-        .reverse(Stage::Pending, &key)
-        .is_some_and(|cell| cell.with(|reverse| belongs(reverse, arrival.key)));
-    if !own {
-        return;
+    reply: &FlowKey<A>,
+    change: &Change,
+) -> bool {
+    let flow = &change.next;
+    let established = find(env, Stage::Established, reply);
+    let is_established = established.is_some();
+    let found = established.or_else(|| find(env, Stage::Pending, reply));
+    let mut place = change.stage;
+    if let Some((cell, reverse)) = found {
+        if !belongs(&reverse, arrival.key) {
+            return false;
+        }
+        if is_established || change.place == Stage::Pending {
+            let hop = way_back(env, arrival.frame);
+            cell.update(|reverse| {
+                if !belongs(reverse, arrival.key) {
+                    return;
+                }
+                reverse.seen = flow.seen;
+                // Another CPU may have promoted the flow since it was read.
+                if flow.state != FlowState::PENDING {
+                    reverse.state = flow.state;
+                }
+                reverse.hop = hop;
+            });
+            return true;
+        }
+        place = Stage::Established;
     }
     // Not copied from the pending entry, which may be another's by now.
     let backend_id = u32::from(flow.backend);
     let mut reverse = leading_back(env, arrival, service, backend_id, flow.state, flow.seen);
-    reverse.mark = key.mark();
-    // Refused, the pending entry goes on serving until it is evicted.
-    if env.insert_reverse(Stage::Established, &key, &reverse, false) {
-        env.remove_reverse(Stage::Pending, &key);
+    reverse.mark = reply.mark();
+    // Refused, another CPU was faster to move or to lay it; or a full table keeps the old one.
+    if !env.insert_reverse(place, reply, &reverse) {
+        return leads_to(env, reply, arrival.key);
     }
+    if place == Stage::Established {
+        env.remove_reverse(Stage::Pending, reply);
+    }
+    true
 }
 
-/// Keeps a way back alive, and on the path that the client's packets take now.
+/// Whether there is a way back that leads to a flow's client.
 #[inline(always)]
-pub(super) fn refresh<A: Family, F: Frame, E: Env + Tables<A>>(
-    env: &mut E,
-    arrival: Arrival<'_, A, F>,
-    backend: E::BackendCell,
-    flow: &Flow,
-) {
-    let key = reply_key(arrival.key, &backend, flow.source_port);
-    let found = find(env, Stage::Established, &key).or_else(|| find(env, Stage::Pending, &key));
-    if let Some((cell, _)) = found {
-        let hop = way_back(env, arrival.frame);
-        cell.update(|reverse| {
-            if !belongs(reverse, arrival.key) {
-                return;
-            }
-            reverse.seen = flow.seen;
-            // Another CPU may have promoted the flow since it was read.
-            if flow.state != FlowState::PENDING {
-                reverse.state = flow.state;
-            }
-            reverse.hop = hop;
-        });
-    }
-}
-
-/// Whether a flow still has its way back: a port that has rested may have gone to another flow.
-/// A way back that the table has forgotten is laid again.
-#[inline(always)]
-pub(super) fn hold<A: Family, F: Frame, E: Env + Tables<A>>(
-    env: &mut E,
-    stage: Stage,
-    arrival: Arrival<'_, A, F>,
-    service: <E as Tables<A>>::ServiceCell,
-    backend: E::BackendCell,
-    flow: &Flow,
-    now: Ticks,
-) -> bool {
-    let key = reply_key(arrival.key, &backend, flow.source_port);
-    if let Some(own) = leads_to(env, &key, arrival.key) {
-        return own;
-    }
-    let backend_id = u32::from(flow.backend);
-    let mut reverse = leading_back(env, arrival, service, backend_id, flow.state, now);
-    reverse.mark = key.mark();
-    // Refused, another CPU has moved it meanwhile, or was faster to lay it.
-    env.insert_reverse(stage, &key, &reverse, true)
-        || leads_to(env, &key, arrival.key) == Some(true)
-}
-
-/// Whether there is a way back, and whether it leads to a flow's client.
-#[inline(always)]
-fn leads_to<A: Family, E: Env + Tables<A>>(
-    env: &E,
-    key: &FlowKey<A>,
-    flow: &FlowKey<A>,
-) -> Option<bool> {
+fn leads_to<A: Family, E: Env + Tables<A>>(env: &E, key: &FlowKey<A>, flow: &FlowKey<A>) -> bool {
     find(env, Stage::Established, key)
         .or_else(|| find(env, Stage::Pending, key))
-        .map(|(_, reverse)| belongs(&reverse, flow))
+        .is_some_and(|(_, reverse)| belongs(&reverse, flow))
 }
 
 /// The way back of the packet's flow, but for the mark of its key.
+#[expect(
+    clippy::field_reassign_with_default,
+    reason = "as one expression, all of it would be held in registers first; BPF has too few"
+)]
 #[inline(always)]
 fn leading_back<A: Family, F: Frame, E: Env + Tables<A>>(
     env: &E,
@@ -252,19 +227,17 @@ fn leading_back<A: Family, F: Frame, E: Env + Tables<A>>(
     state: FlowState,
     now: Ticks,
 ) -> Reverse<A> {
-    Reverse {
-        client: arrival.key.remote,
-        vip: arrival.key.local,
-        client_port: arrival.key.remote_port,
-        vip_port: arrival.key.local_port,
-        service: service.load().id as u16,
-        state,
-        zero: 0,
-        backend: backend_id as u16,
-        mark: 0,
-        seen: now,
-        hop: way_back(env, arrival.frame),
-    }
+    let mut reverse = Reverse::default();
+    reverse.hop = way_back(env, arrival.frame);
+    reverse.client_port = arrival.key.remote_port;
+    reverse.vip_port = arrival.key.local_port;
+    reverse.client = arrival.key.remote;
+    reverse.vip = arrival.key.local;
+    reverse.service = service.load().id as u16;
+    reverse.backend = backend_id as u16;
+    reverse.state = state;
+    reverse.seen = now;
+    reverse
 }
 
 /// Removes a flow's way back; another flow's stays.
@@ -272,16 +245,14 @@ fn leading_back<A: Family, F: Frame, E: Env + Tables<A>>(
 pub(super) fn forget<A: Family, E: Env + Tables<A>>(
     env: &mut E,
     flow: &FlowKey<A>,
-    backend: E::BackendCell,
+    reply: &FlowKey<A>,
     stage: Stage,
-    port: u16,
 ) {
-    let key = reply_key(flow, &backend, port);
     let own = env
-        .reverse(stage, &key)
+        .reverse(stage, reply)
         .is_some_and(|cell| cell.with(|reverse| belongs(reverse, flow)));
     if own {
-        env.remove_reverse(stage, &key);
+        env.remove_reverse(stage, reply);
     }
 }
 
@@ -296,7 +267,11 @@ fn belongs<A: Family>(reverse: &Reverse<A>, flow: &FlowKey<A>) -> bool {
 
 /// The 5-tuple of the backend's replies.
 #[inline(always)]
-fn reply_key<A: Family, C: Cell<Backend>>(flow: &FlowKey<A>, backend: &C, port: u16) -> FlowKey<A> {
+pub(super) fn reply_key<A: Family, C: Cell<Backend>>(
+    flow: &FlowKey<A>,
+    backend: &C,
+    port: u16,
+) -> FlowKey<A> {
     let address = A::from_wide(backend.load().address);
     let source = A::from_wide(backend.load().source);
     let remote = (address, backend_port(backend, flow.local_port));

@@ -6,7 +6,7 @@ use network_types::udp::UdpHdr;
 use super::checksum::Delta;
 use super::header::{Header, Tcp};
 use super::{Fragment, Frame, Packet};
-use crate::abi::Reason;
+use crate::abi::{FlowKey, Reason};
 
 /// TCP's protocol number.
 pub const TCP: u8 = IpProto::Tcp as u8;
@@ -14,7 +14,7 @@ pub const TCP: u8 = IpProto::Tcp as u8;
 pub const UDP: u8 = IpProto::Udp as u8;
 
 /// What a transport header says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Transport {
     /// Source port.
     pub source_port: u16,
@@ -100,18 +100,18 @@ pub fn parse<F: Frame, A>(frame: &F, packet: &Packet<A>) -> Result<Option<Transp
     }
 }
 
-/// Writes new ports; `delta` is what changed in the pseudo header.
+/// Writes the ports of `to` into the header of its protocol at offset `at`; `delta` is what changed
+/// in the pseudo header.
 #[inline(always)]
 pub fn readdress<F: Frame, A>(
     frame: &mut F,
-    packet: &Packet<A>,
-    source_port: u16,
-    destination_port: u16,
+    at: usize,
+    to: &FlowKey<A>,
     delta: Delta,
 ) -> Option<()> {
-    let (source, destination) = (source_port.to_be_bytes(), destination_port.to_be_bytes());
-    if packet.protocol == TCP {
-        let header = Tcp::view_mut(frame, packet.payload_at)?;
+    let (source, destination) = (to.remote_port.to_be_bytes(), to.local_port.to_be_bytes());
+    if to.protocol == TCP {
+        let header = Tcp::view_mut(frame, at)?;
         header.checksum = delta
             .word(header.source, source)
             .word(header.destination, destination)
@@ -119,7 +119,7 @@ pub fn readdress<F: Frame, A>(
         header.source = source;
         header.destination = destination;
     } else {
-        let header = UdpHdr::view_mut(frame, packet.payload_at)?;
+        let header = UdpHdr::view_mut(frame, at)?;
         // RFC 768: zero means that the sender computed none, and a sum of zero is sent as ones.
         if header.check != [0, 0] {
             let sum = delta
@@ -171,6 +171,10 @@ mod tests {
             payload_at: 0,
             payload_length,
         }
+    }
+
+    fn to(protocol: u8, port: u16) -> FlowKey<V4> {
+        FlowKey::new((V4::default(), 61_000), (V4::default(), port), protocol)
     }
 
     /// What [`parse`] makes of these bytes as a whole packet.
@@ -258,21 +262,18 @@ mod tests {
     #[test]
     fn readdressing_agrees_with_another_implementation() {
         let mut bytes = Bytes::<32>::of(&UDP_BEFORE);
-        let udp = packet(UDP, Fragment::Whole, UDP_BEFORE.len());
-        readdress(&mut bytes, &udp, 61_000, 5353, delta()).unwrap();
+        readdress(&mut bytes, 0, &to(UDP, 5353), delta()).unwrap();
         assert_eq!(bytes, Bytes::of(&UDP_AFTER));
         let mut bytes = Bytes::<32>::of(&TCP_BEFORE);
-        let tcp = packet(TCP, Fragment::Whole, TCP_BEFORE.len());
-        readdress(&mut bytes, &tcp, 61_000, 8080, delta()).unwrap();
+        readdress(&mut bytes, 0, &to(TCP, 8080), delta()).unwrap();
         assert_eq!(bytes, Bytes::of(&TCP_AFTER));
     }
 
     #[test]
     fn a_udp_checksum_is_kept_away_from_zero_and_none_stays_none() {
-        let udp = packet(UDP, Fragment::Whole, UDP_BEFORE.len());
         let mut bytes = Bytes::<32>::of(&UDP_BEFORE);
         bytes.put(6, &[0, 0]);
-        readdress(&mut bytes, &udp, 61_000, 5353, delta()).unwrap();
+        readdress(&mut bytes, 0, &to(UDP, 5353), delta()).unwrap();
         assert_eq!(*bytes.bytes::<2>(6).unwrap(), [0, 0]);
         // Over every checksum that a sender may have computed, none comes out as zero.
         // Miri, which interprets, takes minutes for all of them.
@@ -280,7 +281,7 @@ mod tests {
         for checksum in (1..=u16::MAX).step_by(sparsely) {
             let mut bytes = Bytes::<32>::of(&UDP_BEFORE);
             bytes.put(6, &checksum.to_be_bytes());
-            readdress(&mut bytes, &udp, 61_000, 5353, delta()).unwrap();
+            readdress(&mut bytes, 0, &to(UDP, 5353), delta()).unwrap();
             assert_ne!(*bytes.bytes::<2>(6).unwrap(), [0, 0]);
         }
     }

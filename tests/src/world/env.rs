@@ -1,10 +1,13 @@
 //! What does not depend on the address family.
 
-use lb_common::abi::{Backend, Features, PortTable, Reason, Rule, Tally, Ticks};
-use lb_common::datapath::Env;
+use lb_common::abi::{Backend, Features, PortTable, Reason, Rule, Tally, Ticks, V4, V6};
+use lb_common::datapath::{Env, Steps};
 
 use super::table::Fixed;
 use super::{Chance, World};
+
+impl Steps<V4> for World {}
+impl Steps<V6> for World {}
 
 impl Env for World {
     type BackendCell = Fixed<Backend>;

@@ -205,16 +205,10 @@ impl<A: Member> Tables<A> for World {
         A::part(self).reverses(stage).find(key)
     }
 
-    fn insert_reverse(
-        &mut self,
-        stage: Stage,
-        key: &FlowKey<A>,
-        reverse: &Reverse<A>,
-        fresh: bool,
-    ) -> bool {
+    fn insert_reverse(&mut self, stage: Stage, key: &FlowKey<A>, reverse: &Reverse<A>) -> bool {
         A::part_mut(self)
             .reverses_mut(stage)
-            .insert(key, *reverse, fresh)
+            .insert(key, *reverse, true)
     }
 
     fn remove_reverse(&mut self, stage: Stage, key: &FlowKey<A>) {

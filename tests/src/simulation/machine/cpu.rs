@@ -9,8 +9,9 @@ use std::cell::Cell as StdCell;
 use corosensei::Yielder;
 use lb_common::abi::{
     Backend, Features, Flow, FlowKey, PortTable, Reason, Reverse, Rule, Service, ServiceKey, Ticks,
+    V4, V6,
 };
-use lb_common::datapath::{Cell, Env, Stage, Tables};
+use lb_common::datapath::{Cell, Env, Stage, Steps, Tables};
 
 use super::generation::Generation;
 use super::memory::{Change, Event, Kin, Memory};
@@ -93,6 +94,9 @@ impl<'e> Cpu<'e> {
         }
     }
 }
+
+impl Steps<V4> for Cpu<'_> {}
+impl Steps<V6> for Cpu<'_> {}
 
 impl<'e> Env for Cpu<'e> {
     type BackendCell = Fixed<'e, Backend>;
@@ -241,13 +245,7 @@ impl<'e, A: Kin> Tables<A> for Cpu<'e> {
         table.find(&tuple(key)).map(|place| self.held(place))
     }
 
-    fn insert_reverse(
-        &mut self,
-        stage: Stage,
-        key: &FlowKey<A>,
-        reverse: &Reverse<A>,
-        fresh: bool,
-    ) -> bool {
+    fn insert_reverse(&mut self, stage: Stage, key: &FlowKey<A>, reverse: &Reverse<A>) -> bool {
         self.pause();
         let client = FlowKey::new(
             (reverse.client, reverse.client_port),
@@ -256,7 +254,7 @@ impl<'e, A: Kin> Tables<A> for Cpu<'e> {
         );
         let chance = self.memory.random();
         let mut table = A::family(self.memory).ways(stage).borrow_mut();
-        let inserted = table.insert(tuple(key), *reverse, fresh, chance);
+        let inserted = table.insert(tuple(key), *reverse, true, chance);
         self.memory
             .note_way(stage, tuple(key), tuple(&client), inserted);
         inserted.done

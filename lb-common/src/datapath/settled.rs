@@ -1,0 +1,83 @@
+//! The answer of the stages that run in functions of their own.
+
+use super::Notes;
+use crate::abi::Reason;
+use crate::abi::trace::NONE;
+
+/// What became of a packet's flow, in one number: a global BPF function can return no more.
+///
+/// From the lowest bit: the [`Reason`], eight bits; whether the packet is sent; whether the flow is
+/// new; from bit 16 our port towards the backend; from bit 32 the backend's id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settled(u64);
+
+impl Settled {
+    const SENT: u64 = 1 << 8;
+    const NEW: u64 = 1 << 9;
+    const MISSING: u64 = 1 << 10;
+    const MOVED: u64 = 1 << 11;
+    /// The answer to a question without a packet.
+    pub const NOTHING: Self = Self(Reason::RewriteFailed as u64 | (NONE as u64) << 32);
+
+    /// The packet goes to a backend, in `full-nat` from this port.
+    #[inline(always)]
+    pub(super) fn sent(backend: u32, source_port: u16) -> Self {
+        let sent = Reason::ToBackend as u64 | Self::SENT;
+        Self(sent | u64::from(source_port) << 16 | u64::from(backend) << 32)
+    }
+
+    /// The packet goes nowhere, whatever backend it was meant for.
+    #[inline(always)]
+    pub(super) fn refused(reason: Reason, backend: u32) -> Self {
+        Self(reason as u64 | u64::from(backend) << 32)
+    }
+
+    /// There is no flow, or none any more: `moved` if its backend left it.
+    #[inline(always)]
+    pub(super) fn missing(moved: bool) -> Self {
+        Self(Self::MISSING | if moved { Self::MOVED } else { 0 })
+    }
+
+    /// The packet made a flow, which counts as a connection unless it is a stray.
+    #[inline(always)]
+    pub(super) fn opened(backend: u32, source_port: u16, stray: bool) -> Self {
+        let Self(sent) = Self::sent(backend, source_port);
+        if stray {
+            Self(sent ^ Reason::ToBackend as u64 ^ Reason::Stray as u64)
+        } else {
+            Self(sent | Self::NEW)
+        }
+    }
+
+    /// What a number that [`Settled::word`] returned stands for.
+    #[inline(always)]
+    pub fn from_word(word: u64) -> Self {
+        Self(word)
+    }
+
+    /// The whole as a number.
+    #[inline(always)]
+    pub fn word(self) -> u64 {
+        self.0
+    }
+
+    /// Whether the flow has yet to be opened, and whether its backend left it.
+    #[inline(always)]
+    pub(super) fn is_missing(self) -> Option<bool> {
+        (self.0 & Self::MISSING != 0).then_some(self.0 & Self::MOVED != 0)
+    }
+
+    /// Writes what was learned, and gives the reason and our port towards the backend.
+    #[inline(always)]
+    pub(super) fn tell(self, notes: &mut Notes) -> Result<(Reason, u16), Reason> {
+        notes.backend = (self.0 >> 32) as u32;
+        notes.new_flow = self.0 & Self::NEW != 0;
+        let number = u32::from(self.0 as u8);
+        let reason = Reason::from_number(number).unwrap_or(Reason::RewriteFailed);
+        if self.0 & Self::SENT == 0 {
+            Err(reason)
+        } else {
+            Ok((reason, (self.0 >> 16) as u16))
+        }
+    }
+}

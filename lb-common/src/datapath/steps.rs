@@ -1,0 +1,63 @@
+//! The engine's longer steps, which an environment may run in its own way.
+//!
+//! The kernel's runs each in a function that the verifier judges by itself, see `lb-ebpf`'s
+//! `steps.rs`; everything that goes in and out is made for that.
+
+use super::{Env, Frame, Ruling, Settled, Tables, judge, open, settle, translate};
+use crate::abi::FlowKey;
+use crate::wire::{Family, TcpFlags};
+
+/// The steps over the tables of one address family.
+pub trait Steps<A: Family>: Tables<A> {
+    /// [`judge`] as a step of its own.
+    #[inline(always)]
+    fn judge(&self, key: &FlowKey<A>, ports: bool) -> Ruling
+    where
+        Self: Env + Sized,
+    {
+        judge::<A, Self>(self, key, ports)
+    }
+
+    /// [`settle`] as a step of its own.
+    #[inline(always)]
+    fn settle<F: Frame>(
+        &mut self,
+        frame: &F,
+        key: &FlowKey<A>,
+        service: <Self as Tables<A>>::ServiceCell,
+        flags: TcpFlags,
+    ) -> Settled
+    where
+        Self: Env + Sized,
+    {
+        settle::<A, F, Self>(self, frame, key, service, flags)
+    }
+
+    /// [`open`] as a step of its own.
+    #[inline(always)]
+    fn open<F: Frame>(
+        &mut self,
+        frame: &F,
+        key: &FlowKey<A>,
+        service: <Self as Tables<A>>::ServiceCell,
+        flags: TcpFlags,
+        moved: bool,
+    ) -> Settled
+    where
+        Self: Env + Sized,
+    {
+        open::<A, F, Self>(self, frame, key, service, flags, moved)
+    }
+
+    /// [`translate`] as a step of its own.
+    #[inline(always)]
+    fn translate<F: Frame>(
+        &mut self,
+        frame: &mut F,
+        from: &FlowKey<A>,
+        to: &FlowKey<A>,
+        at: (usize, usize),
+    ) -> Option<()> {
+        translate(frame, from, to, at)
+    }
+}
