@@ -70,6 +70,12 @@ pub(crate) fn features() -> Features {
 }
 
 impl Kernel {
+    /// The environment of a step that asks nothing about the packet.
+    #[inline(always)]
+    pub(crate) fn without_packet() -> Self {
+        Self::new(ptr::null_mut())
+    }
+
     /// The environment of one run.
     #[inline(always)]
     pub(crate) fn new(xdp: *mut xdp_md) -> Self {

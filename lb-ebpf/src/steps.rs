@@ -3,7 +3,8 @@
 //! The verifier judges such a function once, and for any arguments that its prototype allows
 //! (kernel 5.6; pointers to structs 5.12); judged in line, every way through it would multiply the
 //! states of all that follows. So arguments are checked here as if a stranger had passed them, and
-//! what is returned is one number. The stacks of a function and its caller share 512 bytes.
+//! what is returned is one number. There is no argument that is not used, because the compiler would
+//! pass anything in its place. The stacks of a function and its caller share 512 bytes.
 
 use aya_ebpf::bindings::xdp_md;
 use lb_common::abi::{FlowKey, Service, V4, V6};
@@ -20,35 +21,60 @@ const NETWORK_MASK: u64 = 0x1f;
 
 /// The steps of both families differ in names and types only.
 macro_rules! steps {
-    ($address:ty, $judge:ident, $settle:ident, $open:ident, $translate:ident) => {
+    ($address:ty, $judge:ident, $settle:ident, $renew:ident, $open:ident, $claim:ident,
+     $translate:ident) => {
         impl Steps<$address> for Kernel {
             #[inline(always)]
             fn judge(&self, key: &FlowKey<$address>, ports: bool) -> Ruling {
-                Ruling::from_word($judge(self.xdp, key, u64::from(ports)))
+                Ruling::from_word($judge(key, u64::from(ports)))
             }
 
             #[inline(always)]
-            fn settle<F: Frame>(
+            fn settle(
+                &mut self,
+                key: &FlowKey<$address>,
+                service: <Self as Tables<$address>>::ServiceCell,
+                flags: TcpFlags,
+                known: bool,
+            ) -> Settled {
+                let (flags, known) = (u64::from(flags.0), u64::from(known));
+                Settled::from_word($settle(key, service.0, flags, known))
+            }
+
+            #[inline(always)]
+            fn renew<F: Frame>(
                 &mut self,
                 _: &F,
                 key: &FlowKey<$address>,
                 service: <Self as Tables<$address>>::ServiceCell,
                 flags: TcpFlags,
             ) -> Settled {
-                Settled::from_word($settle(self.xdp, key, service.0, u64::from(flags.0)))
+                Settled::from_word($renew(self.xdp, key, service.0, u64::from(flags.0)))
             }
 
             #[inline(always)]
-            fn open<F: Frame>(
+            fn open(
                 &mut self,
-                _: &F,
                 key: &FlowKey<$address>,
                 service: <Self as Tables<$address>>::ServiceCell,
                 flags: TcpFlags,
                 moved: bool,
             ) -> Settled {
                 let (flags, moved) = (u64::from(flags.0), u64::from(moved));
-                Settled::from_word($open(self.xdp, key, service.0, flags, moved))
+                Settled::from_word($open(key, service.0, flags, moved))
+            }
+
+            #[inline(always)]
+            fn claim<F: Frame>(
+                &mut self,
+                _: &F,
+                key: &FlowKey<$address>,
+                service: <Self as Tables<$address>>::ServiceCell,
+                opened: Settled,
+                attempt: u32,
+            ) -> Settled {
+                let (opened, attempt) = (opened.word(), u64::from(attempt));
+                Settled::from_word($claim(self.xdp, key, service.0, opened, attempt))
             }
 
             #[inline(always)]
@@ -65,17 +91,36 @@ macro_rules! steps {
 
         #[unsafe(no_mangle)]
         #[inline(never)]
-        extern "C" fn $judge(xdp: *mut xdp_md, key: *const FlowKey<$address>, ports: u64) -> u64 {
+        extern "C" fn $judge(key: *const FlowKey<$address>, ports: u64) -> u64 {
             // SAFETY: it is the caller's, if it is not null.
             let Some(key) = (unsafe { key.as_ref() }) else {
                 return Ruling::NONE.word();
             };
-            datapath::judge(&Kernel::new(xdp), key, ports != 0).word()
+            datapath::judge(&Kernel::without_packet(), key, ports != 0).word()
         }
 
         #[unsafe(no_mangle)]
         #[inline(never)]
         extern "C" fn $settle(
+            key: *const FlowKey<$address>,
+            service: *mut Service,
+            flags: u64,
+            known: u64,
+        ) -> u64 {
+            if key.is_null() || service.is_null() {
+                return Settled::NOTHING.word();
+            }
+            // SAFETY: it is the caller's, and not null. Copied, because kernels before 6.2 take
+            // no pointer from a caller for a map's key.
+            let key = unsafe { *key };
+            let (service, flags) = (Value(service), TcpFlags(flags as u8));
+            let mut kernel = Kernel::without_packet();
+            datapath::settle(&mut kernel, &key, service, flags, known != 0).word()
+        }
+
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        extern "C" fn $renew(
             xdp: *mut xdp_md,
             key: *const FlowKey<$address>,
             service: *mut Service,
@@ -84,17 +129,15 @@ macro_rules! steps {
             if key.is_null() || service.is_null() {
                 return Settled::NOTHING.word();
             }
-            // SAFETY: it is the caller's, and not null. Copied, because kernels before 6.2 take
-            // no pointer from a caller for a map's key.
+            // SAFETY: as above.
             let key = unsafe { *key };
             let (frame, flags) = (XdpFrame::new(xdp), TcpFlags(flags as u8));
-            datapath::settle(&mut Kernel::new(xdp), &frame, &key, Value(service), flags).word()
+            datapath::renew(&mut Kernel::new(xdp), &frame, &key, Value(service), flags).word()
         }
 
         #[unsafe(no_mangle)]
         #[inline(never)]
         extern "C" fn $open(
-            xdp: *mut xdp_md,
             key: *const FlowKey<$address>,
             service: *mut Service,
             flags: u64,
@@ -105,9 +148,28 @@ macro_rules! steps {
             }
             // SAFETY: as above.
             let key = unsafe { *key };
-            let (frame, flags) = (XdpFrame::new(xdp), TcpFlags(flags as u8));
-            let (service, moved) = (Value(service), moved != 0);
-            datapath::open(&mut Kernel::new(xdp), &frame, &key, service, flags, moved).word()
+            let (service, flags) = (Value(service), TcpFlags(flags as u8));
+            let mut kernel = Kernel::without_packet();
+            datapath::open(&mut kernel, &key, service, flags, moved != 0).word()
+        }
+
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        extern "C" fn $claim(
+            xdp: *mut xdp_md,
+            key: *const FlowKey<$address>,
+            service: *mut Service,
+            opened: u64,
+            attempt: u64,
+        ) -> u64 {
+            if key.is_null() || service.is_null() {
+                return Settled::NOTHING.word();
+            }
+            // SAFETY: as above.
+            let key = unsafe { *key };
+            let (frame, mut kernel) = (XdpFrame::new(xdp), Kernel::new(xdp));
+            let (service, opened) = (Value(service), Settled::from_word(opened));
+            datapath::claim(&mut kernel, &frame, &key, service, opened, attempt as u32).word()
         }
 
         #[unsafe(no_mangle)]
@@ -131,5 +193,21 @@ macro_rules! steps {
     };
 }
 
-steps!(V4, judge_v4, settle_v4, open_v4, translate_v4);
-steps!(V6, judge_v6, settle_v6, open_v6, translate_v6);
+steps!(
+    V4,
+    judge_v4,
+    settle_v4,
+    renew_v4,
+    open_v4,
+    claim_v4,
+    translate_v4
+);
+steps!(
+    V6,
+    judge_v6,
+    settle_v6,
+    renew_v6,
+    open_v6,
+    claim_v6,
+    translate_v6
+);

@@ -3,10 +3,12 @@
 //! A first packet enters the pending table; the client's next packet promotes it. A flow stays
 //! with its backend while that is up or draining; otherwise it is scheduled anew.
 
-use super::{Arrival, Cell, Env, Frame, Notes, Stage, Steps, Tables, nat};
+use super::settled::Settled;
+use super::{Cell, Env, Frame, Notes, Stage, Steps, Tables, nat};
+use crate::abi::limits::PORT_TRIES;
 use crate::abi::{Backend, Features, Flow, FlowKey, FlowState, Forward, Reason, Service, Ticks};
-use crate::wire::Family;
 use crate::wire::transport::TCP;
+use crate::wire::{Family, TcpFlags};
 
 /// The backend of a packet, and what is needed to send it there.
 #[derive(Clone, Copy)]
@@ -28,11 +30,16 @@ pub(super) const UDP: u32 = Ticks::in_seconds(300);
 #[inline(always)]
 pub(super) fn assign<A: Family, F: Frame, E: Env + Steps<A>>(
     env: &mut E,
-    arrival: Arrival<'_, A, F>,
+    frame: &F,
+    key: &FlowKey<A>,
     service: <E as Tables<A>>::ServiceCell,
+    flags: TcpFlags,
     notes: &mut Notes,
 ) -> Result<Assigned<E::BackendCell>, Reason> {
-    if let Some((flow, backend)) = steady(env, arrival, service) {
+    let found = find(env, Stage::Established, key);
+    if let Some((cell, flow)) = &found
+        && let Some(backend) = steady::<A, E>(env, key.protocol, service, flags, cell, flow)
+    {
         notes.backend = flow.backend.into();
         let source_port = flow.source_port;
         return Ok(Assigned {
@@ -41,10 +48,19 @@ pub(super) fn assign<A: Family, F: Frame, E: Env + Steps<A>>(
             reason: Reason::ToBackend,
         });
     }
-    let Arrival { frame, key, flags } = arrival;
-    let mut settled = <E as Steps<A>>::settle(env, frame, key, service, flags);
+    let known = found.is_some();
+    let mut settled = <E as Steps<A>>::settle(env, key, service, flags, known);
+    if settled == Settled::UNCERTAIN {
+        settled = <E as Steps<A>>::renew(env, frame, key, service, flags);
+    }
     if let Some(moved) = settled.is_missing() {
-        settled = <E as Steps<A>>::open(env, frame, key, service, flags, moved);
+        settled = <E as Steps<A>>::open(env, key, service, flags, moved);
+    }
+    for attempt in 0..PORT_TRIES {
+        if !settled.is_portless() {
+            break;
+        }
+        settled = <E as Steps<A>>::claim(env, frame, key, service, settled, attempt);
     }
     let (reason, source_port) = settled.tell(notes)?;
     let backend = env.backend(notes.backend).ok_or(Reason::NoBackend)?;
@@ -55,24 +71,26 @@ pub(super) fn assign<A: Family, F: Frame, E: Env + Steps<A>>(
     })
 }
 
-/// An established flow whose packet changes nothing but the time of the last one, which the entry
-/// alone keeps.
+/// The backend of an established flow whose packet changes nothing but the time of the last one,
+/// which the entry alone keeps.
 #[inline(always)]
-fn steady<A: Family, F: Frame, E: Env + Tables<A>>(
+fn steady<A: Family, E: Env + Tables<A>>(
     env: &E,
-    arrival: Arrival<'_, A, F>,
+    protocol: u8,
     service: <E as Tables<A>>::ServiceCell,
-) -> Option<(Flow, E::BackendCell)> {
-    let (cell, flow) = find(env, Stage::Established, arrival.key)?;
+    flags: TcpFlags,
+    cell: &<E as Tables<A>>::FlowCell,
+    flow: &Flow,
+) -> Option<E::BackendCell> {
     let now = env.now();
-    if arrival.flags.closes() || !is_live(&flow, arrival, now) {
+    if flags.closes() || !is_live(flow, protocol, flags, now) {
         return None;
     }
-    let backend = backend(env, &flow).filter(|backend| backend.load().state.keeps_flows())?;
+    let backend = backend(env, flow).filter(|backend| backend.load().state.keeps_flows())?;
     if uses_nat(env, &service) {
         // Of a way back the time is kept too, and it may have to be laid again.
         let holds = flow.seen == now && nat::is_port(env, flow.source_port);
-        return holds.then_some((flow, backend));
+        return holds.then_some(backend);
     }
     if flow.seen != now {
         cell.update(|entry| {
@@ -81,7 +99,7 @@ fn steady<A: Family, F: Frame, E: Env + Tables<A>>(
             }
         });
     }
-    Some((flow, backend))
+    Some(backend)
 }
 
 /// The flow in a table, unless it is another client's by the time it is read.
@@ -105,11 +123,11 @@ pub(super) fn backend<E: Env>(env: &E, flow: &Flow) -> Option<E::BackendCell> {
 
 /// Whether the entry still speaks for the packet.
 #[inline(always)]
-pub(super) fn is_live<A, F>(flow: &Flow, arrival: Arrival<'_, A, F>, now: Ticks) -> bool {
-    if arrival.key.protocol != TCP {
+pub(super) fn is_live(flow: &Flow, protocol: u8, flags: TcpFlags, now: Ticks) -> bool {
+    if protocol != TCP {
         return now.since(flow.seen) <= UDP;
     }
-    if flow.state == FlowState::CLOSING && arrival.flags.opens() {
+    if flow.state == FlowState::CLOSING && flags.opens() {
         // RFC 9293, section 3.6.1: a client may open a new connection on an old port.
         return false;
     }

@@ -21,9 +21,10 @@ mod steps;
 pub use env::{Cell, Env, Stage, Tables};
 pub use firewall::{Ruling, judge};
 pub use forward::translate;
+pub use nat::claim;
 pub use open::open;
 pub use outcome::{Direction, Notes, Outcome, Verdict};
-pub use settle::settle;
+pub use settle::{renew, settle};
 pub use settled::Settled;
 pub use steps::Steps;
 
@@ -31,27 +32,8 @@ pub use crate::wire::Frame;
 
 use crate::abi::{Features, FlowKey, Hop, Reason, V4, V6};
 use crate::wire::ethernet::{self, Link, Network};
-use crate::wire::transport::{self, TcpFlags, Transport};
+use crate::wire::transport::{self, Transport};
 use crate::wire::{Family, Fragment, Packet};
-
-/// A packet that is to find its flow.
-///
-/// The key is borrowed: BPF functions take its address, and whatever shares a struct with it would
-/// be forced onto the stack with it.
-struct Arrival<'a, A, F> {
-    frame: &'a F,
-    key: &'a FlowKey<A>,
-    flags: TcpFlags,
-}
-
-impl<A, F> Clone for Arrival<'_, A, F> {
-    #[inline(always)]
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<A, F> Copy for Arrival<'_, A, F> {}
 
 /// A packet that leaves by an interface, or the reason why it does not.
 type Sent = Result<(Reason, Hop), Reason>;
@@ -144,12 +126,7 @@ where
     if packet.hop_limit <= 1 && flow::uses_nat(env, &service) {
         return Err(Reason::HopLimit);
     }
-    let arrival = Arrival {
-        frame: &*frame,
-        key: &key,
-        flags: transport.flags,
-    };
-    let assigned = flow::assign(env, arrival, service, notes)?;
+    let assigned = flow::assign(env, frame, &key, service, transport.flags, notes)?;
     forward::to_backend(frame, env, packet, &key, &service, &assigned)
 }
 

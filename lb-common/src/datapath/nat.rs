@@ -1,9 +1,11 @@
 //! The way back of `full-nat` flows: source ports, and the entries that replies find.
 
 use super::flow::{TCP_ESTABLISHED, UDP};
+use super::open::enter;
 use super::settle::Change;
-use super::{Arrival, Cell, Env, Frame, Stage, Tables};
-use crate::abi::limits::{PORT_TRIES, PORT_TRIES_CALM};
+use super::settled::Settled;
+use super::{Cell, Env, Frame, Stage, Tables, schedule};
+use crate::abi::limits::PORT_TRIES_CALM;
 use crate::abi::{Backend, Features, FlowKey, FlowState, Hop, Reason, Reverse, Ticks};
 use crate::wire::transport::{TCP, TcpFlags};
 use crate::wire::{Family, ethernet};
@@ -99,33 +101,44 @@ fn close<A: Family, E: Env + Tables<A>>(env: &E, protocol: u8, reverse: &Reverse
     }
 }
 
-/// Takes a free port towards the backend and lays the way back.
+/// Tries to take one port towards the backend for a flow that was opened without: lays the way
+/// back, and enters the flow. The packet waits on if the port is another's.
 #[inline(always)]
-pub(super) fn claim<A: Family, F: Frame, E: Env + Tables<A>>(
+pub fn claim<A: Family, F: Frame, E: Env + Tables<A>>(
     env: &mut E,
-    arrival: Arrival<'_, A, F>,
+    frame: &F,
+    key: &FlowKey<A>,
     service: <E as Tables<A>>::ServiceCell,
-    backend_id: u32,
-    backend: E::BackendCell,
-    now: Ticks,
-) -> Result<u16, Reason> {
+    opened: Settled,
+    attempt: u32,
+) -> Settled {
+    let id = opened.backend();
+    let backend = env.backend(id);
+    let Some(backend) = backend.filter(|backend| schedule::serves(backend, service.load().id))
+    else {
+        return Settled::refused(Reason::NoBackend, id);
+    };
     let (first, count) = env.nat_ports();
-    let mut reverse = leading_back(env, arrival, service, backend_id, FlowState::PENDING, now);
-    for attempt in 0..PORT_TRIES {
-        let random = u64::from(env.random()) * u64::from(count);
-        let port = first.wrapping_add((random >> 32) as u16);
-        let key = reply_key(arrival.key, &backend, port);
-        reverse.mark = key.mark();
-        let pressed = attempt >= PORT_TRIES_CALM;
-        // In this order no entry is missed that another CPU moves from there to here.
-        if vacate(env, Stage::Pending, &key, pressed, now)
-            && vacate(env, Stage::Established, &key, pressed, now)
-            && env.insert_reverse(Stage::Pending, &key, &reverse)
-        {
-            return Ok(port);
-        }
+    let random = u64::from(env.random()) * u64::from(count);
+    let port = first.wrapping_add((random >> 32) as u16);
+    let reply = reply_key(key, &backend, port);
+    let now = env.now();
+    let pressed = attempt >= PORT_TRIES_CALM;
+    // In this order no entry is missed that another CPU moves from there to here.
+    if !vacate(env, Stage::Pending, &reply, pressed, now)
+        || !vacate(env, Stage::Established, &reply, pressed, now)
+    {
+        return opened;
     }
-    Err(Reason::NoPort)
+    let mut reverse = leading_back(env, frame, key, service);
+    reverse.mark = reply.mark();
+    reverse.backend = id as u16;
+    reverse.state = FlowState::PENDING;
+    reverse.seen = now;
+    if !env.insert_reverse(Stage::Pending, &reply, &reverse) {
+        return opened;
+    }
+    enter::<A, E>(env, key, backend, opened.with_port(port), now)
 }
 
 /// Whether no way back has this key any more; one that has rested long enough makes room.
@@ -160,24 +173,33 @@ fn vacate<A: Family, E: Env + Tables<A>>(
 #[inline(always)]
 pub(super) fn keep<A: Family, F: Frame, E: Env + Tables<A>>(
     env: &mut E,
-    arrival: Arrival<'_, A, F>,
+    frame: &F,
+    key: &FlowKey<A>,
     service: <E as Tables<A>>::ServiceCell,
     reply: &FlowKey<A>,
     change: &Change,
 ) -> bool {
     let flow = &change.next;
-    let established = find(env, Stage::Established, reply);
-    let is_established = established.is_some();
-    let found = established.or_else(|| find(env, Stage::Pending, reply));
+    let mut is_established = true;
+    let mut found = find(env, Stage::Established, reply);
+    if found.is_none() {
+        is_established = false;
+        found = find(env, Stage::Pending, reply);
+    }
+    if found.is_none() {
+        // Between the two lookups another CPU may have moved the entry from there to here.
+        is_established = true;
+        found = find(env, Stage::Established, reply);
+    }
     let mut place = change.stage;
     if let Some((cell, reverse)) = found {
-        if !belongs(&reverse, arrival.key) {
+        if !belongs(&reverse, key) {
             return false;
         }
         if is_established || change.place == Stage::Pending {
-            let hop = way_back(env, arrival.frame);
+            let hop = way_back(env, frame);
             cell.update(|reverse| {
-                if !belongs(reverse, arrival.key) {
+                if !belongs(reverse, key) {
                     return;
                 }
                 reverse.seen = flow.seen;
@@ -192,12 +214,14 @@ pub(super) fn keep<A: Family, F: Frame, E: Env + Tables<A>>(
         place = Stage::Established;
     }
     // Not copied from the pending entry, which may be another's by now.
-    let backend_id = u32::from(flow.backend);
-    let mut reverse = leading_back(env, arrival, service, backend_id, flow.state, flow.seen);
+    let mut reverse = leading_back(env, frame, key, service);
     reverse.mark = reply.mark();
+    reverse.backend = flow.backend;
+    reverse.state = flow.state;
+    reverse.seen = flow.seen;
     // Refused, another CPU was faster to move or to lay it; or a full table keeps the old one.
     if !env.insert_reverse(place, reply, &reverse) {
-        return leads_to(env, reply, arrival.key);
+        return leads_to(env, reply, key);
     }
     if place == Stage::Established {
         env.remove_reverse(Stage::Pending, reply);
@@ -213,7 +237,7 @@ fn leads_to<A: Family, E: Env + Tables<A>>(env: &E, key: &FlowKey<A>, flow: &Flo
         .is_some_and(|(_, reverse)| belongs(&reverse, flow))
 }
 
-/// The way back of the packet's flow, but for the mark of its key.
+/// The way back of the packet's flow, but for what the flow says.
 #[expect(
     clippy::field_reassign_with_default,
     reason = "as one expression, all of it would be held in registers first; BPF has too few"
@@ -221,22 +245,17 @@ fn leads_to<A: Family, E: Env + Tables<A>>(env: &E, key: &FlowKey<A>, flow: &Flo
 #[inline(always)]
 fn leading_back<A: Family, F: Frame, E: Env + Tables<A>>(
     env: &E,
-    arrival: Arrival<'_, A, F>,
+    frame: &F,
+    key: &FlowKey<A>,
     service: <E as Tables<A>>::ServiceCell,
-    backend_id: u32,
-    state: FlowState,
-    now: Ticks,
 ) -> Reverse<A> {
     let mut reverse = Reverse::default();
-    reverse.hop = way_back(env, arrival.frame);
-    reverse.client_port = arrival.key.remote_port;
-    reverse.vip_port = arrival.key.local_port;
-    reverse.client = arrival.key.remote;
-    reverse.vip = arrival.key.local;
+    reverse.hop = way_back(env, frame);
+    reverse.client_port = key.remote_port;
+    reverse.vip_port = key.local_port;
+    reverse.client = key.remote;
+    reverse.vip = key.local;
     reverse.service = service.load().id as u16;
-    reverse.backend = backend_id as u16;
-    reverse.state = state;
-    reverse.seen = now;
     reverse
 }
 

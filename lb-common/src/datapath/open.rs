@@ -3,23 +3,22 @@
 use super::flow::{reachable, uses_nat};
 use super::schedule::{self, Choice};
 use super::settled::Settled;
-use super::{Arrival, Cell, Env, Frame, Stage, Tables, nat};
+use super::{Cell, Env, Stage, Tables};
 use crate::abi::trace::NONE;
-use crate::abi::{Flow, FlowKey, FlowState, Reason};
+use crate::abi::{Flow, FlowKey, FlowState, Reason, Ticks};
 use crate::wire::transport::TCP;
 use crate::wire::{Family, TcpFlags};
 
-/// Makes a flow for a packet that has none; `moved` if it had one whose backend left it.
+/// Makes a flow for a packet that has none; `moved` if it had one whose backend left it. In
+/// `full-nat` the flow gets a backend only: a port has to be claimed for it.
 #[inline(always)]
-pub fn open<A: Family, F: Frame, E: Env + Tables<A>>(
+pub fn open<A: Family, E: Env + Tables<A>>(
     env: &mut E,
-    frame: &F,
     key: &FlowKey<A>,
     service: <E as Tables<A>>::ServiceCell,
     flags: TcpFlags,
     moved: bool,
 ) -> Settled {
-    let arrival = Arrival { frame, key, flags };
     let stray = key.protocol == TCP && !flags.opens() && !moved;
     if stray && flags.resets() {
         return Settled::refused(Reason::StrayReset, NONE);
@@ -29,43 +28,42 @@ pub fn open<A: Family, F: Frame, E: Env + Tables<A>>(
     } else {
         Choice::InTurn
     };
-    match schedule::pick(env, service.load(), choice) {
-        Ok((id, backend)) => match enter(env, arrival, service, id, backend) {
-            Ok(source_port) => Settled::opened(id, source_port, stray),
-            Err(reason) => Settled::refused(reason, id),
-        },
-        Err(reason) => Settled::refused(reason, NONE),
+    let (id, backend) = match schedule::pick(env, service.load(), choice) {
+        Ok(picked) => picked,
+        Err(reason) => return Settled::refused(reason, NONE),
+    };
+    if let Err(reason) = reachable(&backend) {
+        return Settled::refused(reason, id);
     }
+    let opened = Settled::opened(id, stray);
+    if uses_nat(env, &service) {
+        return opened.without_port();
+    }
+    let now = env.now();
+    enter::<A, E>(env, key, backend, opened, now)
 }
 
-/// Enters the flow into the tables, and gives our port towards the backend.
+/// Enters the flow into the pending table.
 #[inline(always)]
-fn enter<A: Family, F: Frame, E: Env + Tables<A>>(
+pub(super) fn enter<A: Family, E: Env + Tables<A>>(
     env: &mut E,
-    arrival: Arrival<'_, A, F>,
-    service: <E as Tables<A>>::ServiceCell,
-    id: u32,
+    key: &FlowKey<A>,
     backend: E::BackendCell,
-) -> Result<u16, Reason> {
-    reachable(&backend)?;
-    let now = env.now();
-    let source_port = if uses_nat(env, &service) {
-        nat::claim(env, arrival, service, id, backend, now)?
-    } else {
-        0
-    };
+    opened: Settled,
+    now: Ticks,
+) -> Settled {
     let flow = Flow {
-        backend: id as u16,
-        mark: arrival.key.mark(),
+        backend: opened.backend() as u16,
+        mark: key.mark(),
         incarnation: backend.load().incarnation,
         seen: now,
-        source_port,
+        source_port: opened.source_port(),
         state: FlowState::PENDING,
         zero: 0,
     };
-    if env.insert_flow(Stage::Pending, arrival.key, &flow) {
-        Ok(source_port)
+    if env.insert_flow(Stage::Pending, key, &flow) {
+        opened
     } else {
-        Err(Reason::FlowTableFull)
+        Settled::refused(Reason::FlowTableFull, opened.backend())
     }
 }

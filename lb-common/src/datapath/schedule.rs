@@ -3,7 +3,7 @@
 //! User space compiles every scheduler into a range of slots; here is only the choice of a slot.
 
 use super::{Cell, Env};
-use crate::abi::{BackendState, Reason, Service};
+use crate::abi::{Backend, BackendState, Reason, Service};
 
 /// How a slot is chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,10 +35,16 @@ pub(super) fn pick<E: Env>(
         .slot(slots.first().wrapping_add(step))
         .ok_or(Reason::NoBackend)?;
     let backend = env.backend(id).ok_or(Reason::NoBackend)?;
-    // A range of slots that was given up may have been written anew by another service.
-    if backend.load().state == BackendState::UP && backend.load().service == service.id {
+    if serves(&backend, service.id) {
         Ok((id, backend))
     } else {
         Err(Reason::NoBackend)
     }
+}
+
+/// Whether a backend takes new flows of a service: a range of slots that was given up may have been
+/// written anew by another.
+#[inline(always)]
+pub(super) fn serves<C: Cell<Backend>>(backend: &C, service: u32) -> bool {
+    backend.load().state == BackendState::UP && backend.load().service == service
 }

@@ -2,7 +2,7 @@
 
 use super::flow::{self, reachable, uses_nat};
 use super::settled::Settled;
-use super::{Arrival, Cell, Env, Frame, Stage, Tables, nat};
+use super::{Cell, Env, Frame, Stage, Tables, nat};
 use crate::abi::{Flow, FlowKey, FlowState, Reason, Ticks};
 use crate::wire::{Family, TcpFlags};
 
@@ -56,95 +56,114 @@ impl Change {
     }
 }
 
-/// Brings the packet's flow up to date, or finds that there is none.
+/// Brings the packet's flow up to date, or finds that there is none. It is `known` if there was one
+/// in the established table.
 #[inline(always)]
-pub fn settle<A: Family, F: Frame, E: Env + Tables<A>>(
+pub fn settle<A: Family, E: Env + Tables<A>>(
+    env: &mut E,
+    key: &FlowKey<A>,
+    service: <E as Tables<A>>::ServiceCell,
+    flags: TcpFlags,
+    known: bool,
+) -> Settled {
+    let now = env.now();
+    let Some((stage, cell, flow)) = search(env, key, flags, known) else {
+        return Settled::missing(false);
+    };
+    let is_live = flow::is_live(&flow, key.protocol, flags, now);
+    let Some(backend) = flow::backend(env, &flow) else {
+        env.remove_flow(stage, key);
+        return Settled::missing(is_live);
+    };
+    let is_nat = uses_nat(env, &service);
+    let keeps = backend.load().state.keeps_flows();
+    // A flow from before the service was `full-nat`, or from before the ports were others, has no
+    // port that replies are looked for at.
+    if is_live && keeps && (!is_nat || nat::is_port(env, flow.source_port)) {
+        let change = Change::of(&flow, stage, flags, now);
+        if let Err(reason) = reachable(&backend) {
+            return Settled::refused(reason, change.next.backend.into());
+        }
+        if is_nat && !change.is_none() {
+            return Settled::UNCERTAIN;
+        }
+        return write(env, key, &cell, &change);
+    }
+    env.remove_flow(stage, key);
+    if is_nat {
+        let reply = nat::reply_key(key, &backend, flow.source_port);
+        nat::forget(env, key, &reply, stage);
+    }
+    Settled::missing(is_live && !keeps)
+}
+
+/// Brings a `full-nat` flow that [`settle`] found up to date, together with its way back.
+///
+/// A port goes to another flow only after it has rested, so that a flow that was seen just now need
+/// not be asked whether it still has its own.
+#[inline(always)]
+pub fn renew<A: Family, F: Frame, E: Env + Tables<A>>(
     env: &mut E,
     frame: &F,
     key: &FlowKey<A>,
     service: <E as Tables<A>>::ServiceCell,
     flags: TcpFlags,
 ) -> Settled {
-    let arrival = Arrival { frame, key, flags };
     let now = env.now();
-    let Some((stage, cell, flow)) = search(env, arrival) else {
+    let Some((stage, cell, flow)) = search(env, key, flags, true) else {
         return Settled::missing(false);
     };
-    let is_live = flow::is_live(&flow, arrival, now);
     let Some(backend) = flow::backend(env, &flow) else {
         env.remove_flow(stage, key);
-        return Settled::missing(is_live);
+        return Settled::missing(true);
     };
     let reply = nat::reply_key(key, &backend, flow.source_port);
-    let keeps = backend.load().state.keeps_flows();
-    if is_live && keeps {
-        let change = Change::of(&flow, stage, flags, now);
-        let next = &change.next;
-        if let Err(reason) = reachable(&backend) {
-            return Settled::refused(reason, next.backend.into());
-        }
-        if has_way_back(env, arrival, service, &reply, &change) {
-            return match write(env, key, &cell, &change) {
-                Ok(()) => Settled::sent(next.backend.into(), next.source_port),
-                Err(reason) => Settled::refused(reason, next.backend.into()),
-            };
-        }
+    let change = Change::of(&flow, stage, flags, now);
+    if nat::keep(env, frame, key, service, &reply, &change) {
+        return write(env, key, &cell, &change);
     }
     env.remove_flow(stage, key);
-    if uses_nat(env, &service) {
-        nat::forget(env, key, &reply, stage);
-    }
-    Settled::missing(is_live && !keeps)
+    nat::forget(env, key, &reply, stage);
+    Settled::missing(false)
 }
 
 /// The flow, in whichever table it is.
 #[inline(always)]
-fn search<A: Family, F: Frame, E: Env + Tables<A>>(
+fn search<A: Family, E: Env + Tables<A>>(
     env: &E,
-    arrival: Arrival<'_, A, F>,
+    key: &FlowKey<A>,
+    flags: TcpFlags,
+    known: bool,
 ) -> Option<(Stage, <E as Tables<A>>::FlowCell, Flow)> {
     let mut stage = Stage::Established;
-    let mut found = flow::find(env, stage, arrival.key);
+    let mut found = None;
+    if known {
+        found = flow::find(env, stage, key);
+    }
     if found.is_none() {
         stage = Stage::Pending;
-        found = flow::find(env, stage, arrival.key);
+        found = flow::find(env, stage, key);
     }
-    if found.is_none() && !arrival.flags.opens() {
+    if found.is_none() && !flags.opens() {
         // Between the two lookups another CPU may have moved the entry from there to here.
         stage = Stage::Established;
-        found = flow::find(env, stage, arrival.key);
+        found = flow::find(env, stage, key);
     }
     found.map(|(cell, flow)| (stage, cell, flow))
 }
 
-/// Whether replies still find the client. A port goes to another flow only after it has rested,
-/// so that a flow that was seen just now need not be asked. One from before the service was
-/// `full-nat`, or from before the ports were others, has no port that replies are looked for at.
-#[inline(always)]
-fn has_way_back<A: Family, F: Frame, E: Env + Tables<A>>(
-    env: &mut E,
-    arrival: Arrival<'_, A, F>,
-    service: <E as Tables<A>>::ServiceCell,
-    reply: &FlowKey<A>,
-    change: &Change,
-) -> bool {
-    !uses_nat(env, &service)
-        || nat::is_port(env, change.next.source_port)
-            && (change.is_none() || nat::keep(env, arrival, service, reply, change))
-}
-
-/// Brings a live flow's entry up to date.
+/// Writes what became of a live flow, whose packet goes on.
 #[inline(always)]
 fn write<A: Family, E: Env + Tables<A>>(
     env: &mut E,
     key: &FlowKey<A>,
     cell: &<E as Tables<A>>::FlowCell,
     change: &Change,
-) -> Result<(), Reason> {
+) -> Settled {
     let next = &change.next;
     if change.moves() {
         if !env.insert_flow(change.place, key, next) {
-            return Err(Reason::FlowTableFull);
+            return Settled::refused(Reason::FlowTableFull, next.backend.into());
         }
         env.remove_flow(change.stage, key);
     } else if !change.is_none() {
@@ -159,5 +178,5 @@ fn write<A: Family, E: Env + Tables<A>>(
             }
         });
     }
-    Ok(())
+    Settled::sent(next.backend.into(), next.source_port)
 }

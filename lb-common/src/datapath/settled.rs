@@ -6,8 +6,8 @@ use crate::abi::trace::NONE;
 
 /// What became of a packet's flow, in one number: a global BPF function can return no more.
 ///
-/// From the lowest bit: the [`Reason`], eight bits; whether the packet is sent; whether the flow is
-/// new; from bit 16 our port towards the backend; from bit 32 the backend's id.
+/// From the lowest bit: the [`Reason`], eight bits; the flags below; from bit 16 our port towards the
+/// backend; from bit 32 the backend's id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settled(u64);
 
@@ -16,6 +16,9 @@ impl Settled {
     const NEW: u64 = 1 << 9;
     const MISSING: u64 = 1 << 10;
     const MOVED: u64 = 1 << 11;
+    const PORTLESS: u64 = 1 << 12;
+    /// The flow is there; whether its way back is, is to be seen.
+    pub(super) const UNCERTAIN: Self = Self(1 << 13);
     /// The answer to a question without a packet.
     pub const NOTHING: Self = Self(Reason::RewriteFailed as u64 | (NONE as u64) << 32);
 
@@ -40,13 +43,25 @@ impl Settled {
 
     /// The packet made a flow, which counts as a connection unless it is a stray.
     #[inline(always)]
-    pub(super) fn opened(backend: u32, source_port: u16, stray: bool) -> Self {
-        let Self(sent) = Self::sent(backend, source_port);
+    pub(super) fn opened(backend: u32, stray: bool) -> Self {
+        let Self(sent) = Self::sent(backend, 0);
         if stray {
             Self(sent ^ Reason::ToBackend as u64 ^ Reason::Stray as u64)
         } else {
             Self(sent | Self::NEW)
         }
+    }
+
+    /// The packet has to wait for a port towards its backend.
+    #[inline(always)]
+    pub(super) fn without_port(self) -> Self {
+        Self(self.0 & !Self::SENT | Self::PORTLESS)
+    }
+
+    /// It waits no more.
+    #[inline(always)]
+    pub(super) fn with_port(self, port: u16) -> Self {
+        Self(self.0 & !Self::PORTLESS | Self::SENT | u64::from(port) << 16)
     }
 
     /// What a number that [`Settled::word`] returned stands for.
@@ -67,17 +82,38 @@ impl Settled {
         (self.0 & Self::MISSING != 0).then_some(self.0 & Self::MOVED != 0)
     }
 
+    /// Whether a port has yet to be claimed.
+    #[inline(always)]
+    pub(super) fn is_portless(self) -> bool {
+        self.0 & Self::PORTLESS != 0
+    }
+
+    /// The backend's id.
+    #[inline(always)]
+    pub(super) fn backend(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    /// `full-nat`: our port towards the backend.
+    #[inline(always)]
+    pub(super) fn source_port(self) -> u16 {
+        (self.0 >> 16) as u16
+    }
+
     /// Writes what was learned, and gives the reason and our port towards the backend.
     #[inline(always)]
     pub(super) fn tell(self, notes: &mut Notes) -> Result<(Reason, u16), Reason> {
-        notes.backend = (self.0 >> 32) as u32;
+        notes.backend = self.backend();
+        if self.is_portless() {
+            return Err(Reason::NoPort);
+        }
         notes.new_flow = self.0 & Self::NEW != 0;
         let number = u32::from(self.0 as u8);
         let reason = Reason::from_number(number).unwrap_or(Reason::RewriteFailed);
         if self.0 & Self::SENT == 0 {
             Err(reason)
         } else {
-            Ok((reason, (self.0 >> 16) as u16))
+            Ok((reason, self.source_port()))
         }
     }
 }

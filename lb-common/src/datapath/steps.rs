@@ -3,7 +3,7 @@
 //! The kernel's runs each in a function that the verifier judges by itself, see `lb-ebpf`'s
 //! `steps.rs`; everything that goes in and out is made for that.
 
-use super::{Env, Frame, Ruling, Settled, Tables, judge, open, settle, translate};
+use super::{Env, Frame, Ruling, Settled, Tables, claim, judge, open, renew, settle, translate};
 use crate::abi::FlowKey;
 use crate::wire::{Family, TcpFlags};
 
@@ -20,7 +20,22 @@ pub trait Steps<A: Family>: Tables<A> {
 
     /// [`settle`] as a step of its own.
     #[inline(always)]
-    fn settle<F: Frame>(
+    fn settle(
+        &mut self,
+        key: &FlowKey<A>,
+        service: <Self as Tables<A>>::ServiceCell,
+        flags: TcpFlags,
+        known: bool,
+    ) -> Settled
+    where
+        Self: Env + Sized,
+    {
+        settle::<A, Self>(self, key, service, flags, known)
+    }
+
+    /// [`renew`] as a step of its own.
+    #[inline(always)]
+    fn renew<F: Frame>(
         &mut self,
         frame: &F,
         key: &FlowKey<A>,
@@ -30,14 +45,13 @@ pub trait Steps<A: Family>: Tables<A> {
     where
         Self: Env + Sized,
     {
-        settle::<A, F, Self>(self, frame, key, service, flags)
+        renew::<A, F, Self>(self, frame, key, service, flags)
     }
 
     /// [`open`] as a step of its own.
     #[inline(always)]
-    fn open<F: Frame>(
+    fn open(
         &mut self,
-        frame: &F,
         key: &FlowKey<A>,
         service: <Self as Tables<A>>::ServiceCell,
         flags: TcpFlags,
@@ -46,7 +60,23 @@ pub trait Steps<A: Family>: Tables<A> {
     where
         Self: Env + Sized,
     {
-        open::<A, F, Self>(self, frame, key, service, flags, moved)
+        open::<A, Self>(self, key, service, flags, moved)
+    }
+
+    /// [`claim`] as a step of its own.
+    #[inline(always)]
+    fn claim<F: Frame>(
+        &mut self,
+        frame: &F,
+        key: &FlowKey<A>,
+        service: <Self as Tables<A>>::ServiceCell,
+        opened: Settled,
+        attempt: u32,
+    ) -> Settled
+    where
+        Self: Env + Sized,
+    {
+        claim::<A, F, Self>(self, frame, key, service, opened, attempt)
     }
 
     /// [`translate`] as a step of its own.

@@ -18,7 +18,7 @@ impl Simulation {
             return Ok(());
         }
         let key = connection.tuple();
-        if self.doubles(&self.flows, &key, flight) {
+        if self.doubles(&self.flows, &key, key, flight) {
             return Err(format!("the flow of {key:?} is now in both tables"));
         }
         for known in connection
@@ -27,7 +27,7 @@ impl Simulation {
             .filter(|_| connection.scene.is_nat())
         {
             let reply = known.reply(key.protocol);
-            if self.doubles(&self.ways, &reply, flight) {
+            if self.doubles(&self.ways, &reply, key, flight) {
                 return Err(format!("the way back of {key:?} is now in both tables"));
             }
         }
@@ -40,13 +40,14 @@ impl Simulation {
         }
     }
 
-    /// Whether a packet has made two entries of one.
-    fn doubles(&self, entries: &Presence, key: &Tuple, flight: &Flight) -> bool {
+    /// Whether a packet has made two entries of its own of one. Another client's that is being moved
+    /// is in both tables for a moment.
+    fn doubles(&self, entries: &Presence, key: &Tuple, owner: Tuple, flight: &Flight) -> bool {
         let stages = [Stage::Pending, Stage::Established];
         let flown = self.flown(flight);
         stages
             .iter()
-            .all(|stage| entries.owner(*stage, key).is_some())
+            .all(|stage| entries.owner(*stage, key) == Some(owner))
             && !stages.iter().all(|stage| entries.stood(*stage, key, flown))
     }
 
