@@ -130,11 +130,9 @@ pub fn claim<A: Family, F: Frame, E: Env + Tables<A>>(
     {
         return opened;
     }
-    let mut reverse = leading_back(env, frame, key, service);
+    let mut reverse = leading_back(env, frame, key, service, (FlowState::PENDING, now));
     reverse.mark = reply.mark();
     reverse.backend = id as u16;
-    reverse.state = FlowState::PENDING;
-    reverse.seen = now;
     if !env.insert_reverse(Stage::Pending, &reply, &reverse) {
         return opened;
     }
@@ -214,11 +212,9 @@ pub(super) fn keep<A: Family, F: Frame, E: Env + Tables<A>>(
         place = Stage::Established;
     }
     // Not copied from the pending entry, which may be another's by now.
-    let mut reverse = leading_back(env, frame, key, service);
+    let mut reverse = leading_back(env, frame, key, service, (flow.state, flow.seen));
     reverse.mark = reply.mark();
     reverse.backend = flow.backend;
-    reverse.state = flow.state;
-    reverse.seen = flow.seen;
     // Refused, another CPU was faster to move or to lay it; or a full table keeps the old one.
     if !env.insert_reverse(place, reply, &reverse) {
         return leads_to(env, reply, key);
@@ -237,26 +233,32 @@ fn leads_to<A: Family, E: Env + Tables<A>>(env: &E, key: &FlowKey<A>, flow: &Flo
         .is_some_and(|(_, reverse)| belongs(&reverse, flow))
 }
 
-/// The way back of the packet's flow, but for what the flow says.
-#[expect(
-    clippy::field_reassign_with_default,
-    reason = "as one expression, all of it would be held in registers first; BPF has too few"
-)]
+/// The way back of the packet's flow, but for the mark of its key and the backend.
+///
+/// The hop comes first: the compiler would hold in registers what is put together before the
+/// packet is asked, and BPF has too few.
 #[inline(always)]
 fn leading_back<A: Family, F: Frame, E: Env + Tables<A>>(
     env: &E,
     frame: &F,
     key: &FlowKey<A>,
     service: <E as Tables<A>>::ServiceCell,
+    (state, seen): (FlowState, Ticks),
 ) -> Reverse<A> {
-    let mut reverse = Reverse::default();
-    reverse.hop = way_back(env, frame);
-    reverse.client_port = key.remote_port;
-    reverse.vip_port = key.local_port;
-    reverse.client = key.remote;
-    reverse.vip = key.local;
-    reverse.service = service.load().id as u16;
-    reverse
+    let hop = way_back(env, frame);
+    Reverse {
+        vip: key.local,
+        client: key.remote,
+        client_port: key.remote_port,
+        vip_port: key.local_port,
+        service: service.load().id as u16,
+        state,
+        zero: 0,
+        backend: 0,
+        mark: 0,
+        seen,
+        hop,
+    }
 }
 
 /// Removes a flow's way back; another flow's stays.

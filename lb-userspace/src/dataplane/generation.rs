@@ -65,7 +65,9 @@ impl Generation {
         let mut loader = EbpfLoader::new();
         loader
             .override_global("SETTINGS", &settings, true)
-            .verifier_log_level(VerifierLogLevel::VERBOSE | VerifierLogLevel::STATS)
+            // Only the way to the refusal: with all ways the log would not fit, and the reason of
+            // a refusal be lost.
+            .verifier_log_level(VerifierLogLevel::DEBUG | VerifierLogLevel::STATS)
             .map_max_entries("SOURCES_V4", sources.0)
             .map_max_entries("SOURCES_V6", sources.1)
             .map_max_entries("DESTINATIONS_V4", destinations.0)
