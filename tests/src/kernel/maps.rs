@@ -87,8 +87,9 @@ fn reverses<A: Member>(
     }
 }
 
-/// Makes every entry older; false if one would have been made before the machine started.
-pub(super) fn make_older(generation: &mut Generation, ticks: u32) -> bool {
+/// Makes every entry older, or younger by a negative number; false if one would have been made before
+/// the machine started.
+pub(super) fn make_older(generation: &mut Generation, ticks: i32) -> bool {
     make_flows_older::<V4>(generation, FLOWS_V4, ticks)
         && make_flows_older::<V6>(generation, FLOWS_V6, ticks)
         && make_reverses_older::<V4>(generation, REVERSES_V4, ticks)
@@ -98,7 +99,7 @@ pub(super) fn make_older(generation: &mut Generation, ticks: u32) -> bool {
 fn make_flows_older<A: Member>(
     generation: &mut Generation,
     maps: [(&'static str, Table); 2],
-    ticks: u32,
+    ticks: i32,
 ) -> bool
 where
     FlowKey<A>: Pod,
@@ -113,7 +114,7 @@ where
 fn make_reverses_older<A: Member>(
     generation: &mut Generation,
     maps: [(&'static str, Table); 2],
-    ticks: u32,
+    ticks: i32,
 ) -> bool
 where
     FlowKey<A>: Pod,
@@ -126,8 +127,8 @@ where
     })
 }
 
-fn older(seen: &mut Ticks, ticks: u32) -> bool {
-    let earlier = seen.0.checked_sub(ticks);
+fn older(seen: &mut Ticks, ticks: i32) -> bool {
+    let earlier = seen.0.checked_add_signed(-ticks);
     *seen = Ticks(earlier.unwrap_or_default());
     earlier.is_some()
 }

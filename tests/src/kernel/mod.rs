@@ -32,6 +32,8 @@ const BPF_FS: &str = "/sys/fs/bpf";
 pub struct Kernel {
     generation: Generation,
     pins: Pins,
+    /// When a frame was run last, if what passes until the next is to count for nothing.
+    stopped: Option<Ticks>,
 }
 
 /// A directory of pins of our own, removed with everything in it.
@@ -55,6 +57,7 @@ impl Kernel {
         Self {
             generation: load(tables, &Pins(None)),
             pins: Pins(None),
+            stopped: None,
         }
     }
 
@@ -64,6 +67,7 @@ impl Kernel {
         Self {
             generation: load(tables, &pins),
             pins,
+            stopped: None,
         }
     }
 
@@ -80,6 +84,24 @@ impl Kernel {
     pub fn begin_anew(&mut self, tables: &Tables) {
         maps::clear(&mut self.generation);
         self.generation(tables);
+    }
+
+    /// The same, where no time passes but what a case waits: a slow machine would age entries by
+    /// more.
+    #[must_use]
+    pub fn with_stopped_clock(mut self) -> Self {
+        self.stopped = Some(now());
+        self
+    }
+
+    /// Takes back the time that has passed since the last frame.
+    fn turn_back(&mut self) {
+        let Some(before) = self.stopped else { return };
+        let passed = now().since(before);
+        if passed != 0 {
+            maps::make_older(&mut self.generation, -passed.cast_signed());
+            self.stopped = Some(Ticks(before.0 + passed));
+        }
     }
 
     /// Instructions that the verifier walked.
@@ -151,6 +173,7 @@ fn load(tables: &Tables, pins: &Pins) -> Generation {
 impl Ring for Kernel {
     fn run(&mut self, frame: &[u8]) -> Ran {
         self.blank_trace();
+        self.turn_back();
         let mut out = vec![0; frame.len() + 256];
         let program = self.generation.program().expect("the program is loaded");
         let result = program
@@ -188,11 +211,11 @@ impl Ring for Kernel {
     }
 
     fn state(&mut self) -> State {
-        maps::state(&self.generation, now())
+        maps::state(&self.generation, self.stopped.unwrap_or_else(now))
     }
 
     fn wait(&mut self, ticks: u32) -> bool {
-        maps::make_older(&mut self.generation, ticks)
+        maps::make_older(&mut self.generation, ticks.cast_signed())
     }
 }
 
