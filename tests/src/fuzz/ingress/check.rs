@@ -222,7 +222,7 @@ impl Moment<'_> {
             assert_eq!(self.sent[12..], self.ran.frame[12..], "dsr changes more");
         }
         if let Some(flow) = self.live_flow(sent)
-            && (!is_nat || (flow.age == 0 && self.is_our_port(flow.source_port)))
+            && (!is_nat || self.has_way_back(sent, &flow))
             && self.stays(&flow)
         {
             assert_eq!(trace.backend, flow.backend, "{flow:?} moved");
@@ -233,6 +233,27 @@ impl Moment<'_> {
     fn is_our_port(&self, port: u16) -> bool {
         let (first, count) = self.configuration.nat_ports;
         port.wrapping_sub(first) < count
+    }
+
+    /// Whether replies to a flow can reach its client: its port is one of ours, and has not gone to
+    /// another flow.
+    fn has_way_back(&self, sent: &Reading, flow: &FlowView) -> bool {
+        let Some(backend) = self.configuration.tables.backends.get(&flow.backend) else {
+            return false;
+        };
+        let backend_port = match backend.port {
+            0 => sent.to().port(),
+            port => port,
+        };
+        let is_anothers = self.before.reverses.iter().any(|((_, reply), way)| {
+            reply.protocol == sent.protocol
+                && wide(reply.remote.ip()) == backend.address
+                && reply.remote.port() == backend_port
+                && wide(reply.local.ip()) == backend.source
+                && reply.local.port() == flow.source_port
+                && (way.client, way.vip) != (sent.from(), sent.to())
+        });
+        self.is_our_port(flow.source_port) && !is_anothers
     }
 
     /// Whether a flow's backend still takes it.
