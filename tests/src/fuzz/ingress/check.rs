@@ -18,6 +18,8 @@ use crate::ring::{Exit, FlowView, Ran, ReverseView, State, Table, Tuple};
 
 /// Within this time no flow is idle, whatever its protocol and state.
 const BUSY: u32 = Ticks::in_seconds(200);
+/// A way back that nobody used for longer leads nowhere.
+const WAY_BACK: u32 = Ticks::in_seconds(7440);
 
 /// A frame, and everything around it.
 pub(super) struct Moment<'a> {
@@ -103,8 +105,10 @@ impl Moment<'_> {
             self.ran.reason(),
             Some(Reason::HopLimit | Reason::RewriteFailed)
         ) && reading::read(self.sent).is_some_and(|reading| {
-            self.way_back(&tuple(&reading))
-                .is_some_and(|way| way.service == self.ran.trace.service)
+            self.is_our_port(reading.to().port())
+                && self.way_back(&tuple(&reading)).is_some_and(|way| {
+                    way.age <= WAY_BACK && way.service == self.ran.trace.service
+                })
         })
     }
 
