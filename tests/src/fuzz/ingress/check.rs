@@ -106,9 +106,9 @@ impl Moment<'_> {
             Some(Reason::HopLimit | Reason::RewriteFailed)
         ) && reading::read(self.sent).is_some_and(|reading| {
             self.is_our_port(reading.to().port())
-                && self.way_back(&tuple(&reading)).is_some_and(|way| {
-                    way.age <= WAY_BACK && way.service == self.ran.trace.service
-                })
+                && self
+                    .way_back(&tuple(&reading))
+                    .is_some_and(|way| way.age <= WAY_BACK && way.service == self.ran.trace.service)
         })
     }
 
