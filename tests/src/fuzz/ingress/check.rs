@@ -239,8 +239,8 @@ impl Moment<'_> {
         port.wrapping_sub(first) < count
     }
 
-    /// Whether replies to a flow can reach its client: its port is one of ours, and has not gone to
-    /// another flow.
+    /// Whether replies to a flow reach its client: its port is one of ours, and there is a way back
+    /// from it that has not gone to another flow.
     fn has_way_back(&self, sent: &Reading, flow: &FlowView) -> bool {
         let Some(backend) = self.configuration.tables.backends.get(&flow.backend) else {
             return false;
@@ -249,15 +249,19 @@ impl Moment<'_> {
             0 => sent.to().port(),
             port => port,
         };
-        let is_anothers = self.before.reverses.iter().any(|((_, reply), way)| {
+        let is_reply = |reply: &Tuple| {
             reply.protocol == sent.protocol
                 && wide(reply.remote.ip()) == backend.address
                 && reply.remote.port() == backend_port
                 && wide(reply.local.ip()) == backend.source
                 && reply.local.port() == flow.source_port
-                && (way.client, way.vip) != (sent.from(), sent.to())
-        });
-        self.is_our_port(flow.source_port) && !is_anothers
+        };
+        let ways = self.before.reverses.keys();
+        let reply = ways.map(|(_, reply)| *reply).find(is_reply);
+        self.is_our_port(flow.source_port)
+            && reply
+                .and_then(|reply| self.way_back(&reply))
+                .is_some_and(|way| (way.client, way.vip) == (sent.from(), sent.to()))
     }
 
     /// Whether a flow's backend still takes it.
