@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 
 use super::server::{BODY_BYTES_MAX, REQUEST_TIMEOUT};
 use super::types::{Changed, DocumentText, Edit, Failure, FirewallList, Replace, Stats, Status};
+use crate::crypto::http_client;
 
 /// A little longer than the daemon takes at most, so that it is the daemon that says why.
 const TIMEOUT: Duration = REQUEST_TIMEOUT.saturating_add(Duration::from_secs(5));
@@ -91,7 +92,7 @@ impl Client {
     /// A client of the daemon at this socket.
     pub fn new(socket: impl Into<PathBuf>) -> Result<Self, ClientError> {
         let socket = socket.into();
-        let http = reqwest::Client::builder()
+        let http = http_client()
             .unix_socket(socket.as_path())
             // No TLS is spoken here; without this, each command would load the system's roots.
             .tls_certs_only([])

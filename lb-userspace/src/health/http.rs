@@ -11,6 +11,7 @@ use reqwest::{Client, ClientBuilder, Url, redirect, retry};
 use super::failure;
 use super::state::Outcome;
 use super::tls::Trust;
+use crate::crypto::http_client;
 use crate::document::HttpCheck;
 
 const USER_AGENT: &str = concat!("lb/", env!("CARGO_PKG_VERSION"), " (health check)");
@@ -36,7 +37,7 @@ impl HttpProbe {
     /// When the request cannot be made of the check's host and path: what is wrong with them.
     pub(super) fn plain(address: SocketAddr, check: &HttpCheck) -> Result<Self, String> {
         // TLS is never spoken; accepting everything only spares loading the system's roots.
-        let builder = Client::builder().tls_danger_accept_invalid_certs(true);
+        let builder = http_client().tls_danger_accept_invalid_certs(true);
         Self::new("http", address, check, builder)
     }
 
@@ -46,7 +47,7 @@ impl HttpProbe {
     ///
     /// As [`Self::plain`].
     pub(super) fn unverified(address: SocketAddr, check: &HttpCheck) -> Result<Self, String> {
-        let builder = Client::builder().tls_danger_accept_invalid_certs(true);
+        let builder = http_client().tls_danger_accept_invalid_certs(true);
         Self::new("https", address, check, builder)
     }
 
@@ -61,7 +62,7 @@ impl HttpProbe {
         check: &HttpCheck,
         trust: &Trust,
     ) -> Result<Self, String> {
-        let builder = Client::builder().tls_backend_preconfigured(trust.client_config()?);
+        let builder = http_client().tls_backend_preconfigured(trust.client_config()?);
         Self::new("https", address, check, builder)
     }
 

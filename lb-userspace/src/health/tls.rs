@@ -8,6 +8,8 @@ use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::CryptoProvider;
 use rustls_platform_verifier::Verifier;
 
+use crate::crypto::provider;
+
 /// The roots that certificates are verified against, shared by all probes.
 ///
 /// Loading the system's roots takes milliseconds and a good part of a megabyte, so it is done
@@ -38,11 +40,6 @@ impl Trust {
     pub(super) fn client_config(&self) -> Result<ClientConfig, String> {
         self.0.get_or_init(from_system).clone()
     }
-}
-
-/// The provider is named because two compiled in, by whatever dependency, leave no default.
-pub(super) fn provider() -> Arc<CryptoProvider> {
-    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 
 fn from_system() -> Result<ClientConfig, String> {

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::contender::Side;
 use super::documents;
+use super::http::ask;
 use crate::lab::{Daemon, Footprint, Namespace, Plan, Process, wait_until};
 
 /// How long a program may take until it listens.
@@ -47,9 +48,7 @@ pub(crate) struct Balancer {
 #[derive(Debug)]
 enum Running {
     Daemon(Daemon),
-    Haproxy {
-        _process: Process,
-    },
+    Haproxy(Process),
     /// What was set up works by itself.
     Kernel,
 }
@@ -151,6 +150,21 @@ impl Balancer {
         first_counter(&listing).context("`nft -j list ruleset` shows no counter")
     }
 
+    /// What its process says, for an error about its work.
+    pub(crate) fn condition(&mut self) -> String {
+        let process = match &mut self.running {
+            Running::Daemon(daemon) => return format!("its log: {}", daemon.log()),
+            Running::Haproxy(process) => process,
+            Running::Kernel => return "it works inside the kernel".to_owned(),
+        };
+        let state = match process.ended() {
+            Ok(None) => "its process runs".to_owned(),
+            Ok(Some(status)) => format!("its process ended ({status})"),
+            Err(error) => format!("its process is lost: {error:#}"),
+        };
+        format!("{state}; its log: {}", process.log())
+    }
+
     /// Lets it forget the connections of a round, so that the next begins like the first.
     pub(crate) fn forget(&self, namespace: &Namespace) -> Result<()> {
         if self.kind == Kind::NftDnat {
@@ -196,10 +210,10 @@ fn haproxy(footprint: &Footprint, namespace: &Namespace) -> Result<Running> {
         if let Some(status) = process.ended()? {
             bail!("haproxy ended ({status}): {}", process.log());
         }
-        let connected = namespace.enter(|| std::net::TcpStream::connect(vip))?;
-        Ok(connected.ok())
+        // An answer and not only a connection, which this namespace may have made with itself.
+        Ok(namespace.enter(|| ask(vip))?.ok())
     })?;
-    Ok(Running::Haproxy { _process: process })
+    Ok(Running::Haproxy(process))
 }
 
 /// Makes the virtual address the namespace's own: these balancers work where packets for the host

@@ -115,13 +115,13 @@ impl Contender for Connecting {
             }
             tally
         })?;
-        even(&tally)
+        even(&tally).with_context(|| self.balancer.condition())
     }
 
     fn measure(&mut self, window: Duration) -> Result<f64> {
         self.move_clients()?;
         let (tally, elapsed) = self.flood(window)?;
-        even(&tally)?;
+        even(&tally).with_context(|| self.balancer.condition())?;
         self.balancer.forget(self.lab.balancer())?;
         #[expect(clippy::cast_precision_loss, reason = "a count far below 2^52")]
         let answered = tally.answered() as f64;

@@ -10,6 +10,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::server::{self, Server};
 use super::*;
+use crate::crypto::provider;
 use crate::health::tls;
 
 const NAME: &str = "www.example.org";
@@ -33,14 +34,13 @@ impl Identity {
     fn trust(&self) -> Trust {
         let mut roots = RootCertStore::empty();
         roots.add(self.certificate.clone()).unwrap();
-        let verifier =
-            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), tls::provider());
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider());
         Trust::only(verifier.build().unwrap())
     }
 
     fn acceptor(&self) -> TlsAcceptor {
         let key = PrivateKeyDer::try_from(self.key.serialize_der()).unwrap();
-        let config = ServerConfig::builder_with_provider(tls::provider())
+        let config = ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
