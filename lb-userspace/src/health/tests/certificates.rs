@@ -11,7 +11,6 @@ use tokio_rustls::TlsAcceptor;
 use super::server::{self, Server};
 use super::*;
 use crate::crypto::provider;
-use crate::health::tls;
 
 const NAME: &str = "www.example.org";
 
