@@ -39,7 +39,7 @@ pub(super) struct Comparison {
 /// Programs that the comparison in a guest runs, beside its own.
 const GUEST_TOOLS: [&str; 3] = ["ip", "nsenter", "ipvsadm"];
 const MEMORY_MIB: u32 = 2048;
-/// The quick comparison takes two minutes, the other one under six.
+/// The comparison takes a minute and a half where nothing else runs.
 const LIMIT: Duration = Duration::from_mins(10);
 
 impl Comparison {
