@@ -13,9 +13,9 @@ use lb_tests::cost::{Effort, Scale, measure, stages};
 #[derive(Debug, Parser)]
 #[command(name = "packet-cost")]
 struct Arguments {
-    /// At most 100k flows and sets of 1k prefixes.
-    #[arg(long)]
-    small: bool,
+    /// How many flows and prefixes there are.
+    #[arg(long, value_enum, default_value = "full")]
+    scale: Scale,
     /// Rounds of each scenario, whose median counts.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
@@ -29,16 +29,11 @@ struct Arguments {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let scale = if arguments.small {
-        Scale::Small
-    } else {
-        Scale::Full
-    };
     let effort = Effort {
         rounds: arguments.rounds,
         packets: arguments.packets,
     };
-    for mut stage in stages(scale) {
+    for mut stage in stages(arguments.scale) {
         stage
             .scenarios
             .retain(|scenario| scenario.name.contains(&arguments.only));

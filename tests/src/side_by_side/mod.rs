@@ -78,7 +78,7 @@ pub enum Peer {
 impl Options {
     /// The usual thoroughness, or that of a quick look.
     pub fn new(lb: PathBuf, server: PathBuf, quick: bool) -> Self {
-        let (rounds, window) = if quick { (3, 700) } else { (7, 1000) };
+        let (rounds, window) = if quick { (3, 350) } else { (7, 1000) };
         Self {
             lb,
             server,

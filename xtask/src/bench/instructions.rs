@@ -24,10 +24,13 @@ pub(super) struct Measured {
     pub(super) costs: Vec<Cost>,
 }
 
-/// Measures every scenario of up to 100k flows, on kernel 6.12.
-pub(super) fn measure(programs: &Programs) -> Result<Measured> {
+/// A guest with kernel 6.12 that measures every scenario of up to 100k flows; few of so many if
+/// `quick`.
+pub(super) fn prepare(programs: &Programs, quick: bool) -> Result<Guest> {
+    let scale = if quick { "brief" } else { "small" };
     setup::ensure(&setup::GUEST, Mode::Brief)?;
-    let guest = Guest {
+    Ok(Guest {
+        name: "instructions".to_owned(),
         kernel: kernel::resolve(Release::Trixie, Arch::Amd64)?,
         memory_mib: MEMORY_MIB,
         cpus: 1,
@@ -35,9 +38,13 @@ pub(super) fn measure(programs: &Programs) -> Result<Measured> {
         programs: vec![(programs.packet_cost.clone(), PROGRAM.to_owned())],
         modules: Vec::new(),
         // Every round costs the same. More packets would spread the timer's interrupts better.
-        script: format!("exec {PROGRAM} --small --rounds 1 --packets 5000"),
+        script: format!("exec {PROGRAM} --scale {scale} --rounds 1 --packets 5000"),
         limit: LIMIT,
-    };
+    })
+}
+
+/// Measures in that guest.
+pub(super) fn measure(guest: &Guest) -> Result<Measured> {
     let report = guest.run()?;
     ensure!(
         report.exit_status == 0,
@@ -46,7 +53,7 @@ pub(super) fn measure(programs: &Programs) -> Result<Measured> {
         report.console
     );
     Ok(Measured {
-        kernel: guest.kernel.version,
+        kernel: guest.kernel.version.clone(),
         costs: read_costs(&report.stdout)?,
     })
 }

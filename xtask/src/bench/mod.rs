@@ -38,7 +38,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "DIRECTORY")]
     plots: Option<PathBuf>,
     /// Write the instructions measured to tests/budget.toml, where they are the new limit
-    #[arg(long)]
+    #[arg(long, conflicts_with = "quick")]
     update_budget: bool,
 }
 
@@ -82,8 +82,38 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         let rows = time::measure(&programs, options.quick);
         report.note("time", rows, Report::add_times);
     }
-    if options.wants(Instrument::Instructions) {
-        let measured = instructions::measure(&programs);
+    if options.wants(Instrument::SideBySide) {
+        let rows = side_by_side::measure(&programs, options.quick);
+        report.note("side by side", rows, Report::add_comparisons);
+    }
+    measure_in_guests(workspace, options, &programs, &mut report)?;
+    if let Some(directory) = &options.plots {
+        plot::draw(&report, directory)?;
+    }
+    report.print(options.json)
+}
+
+/// What needs a guest. Each guest is the work of one CPU, so that two of them run at once: the
+/// instructions are the same in any case, and the comparison is one of what runs in turn.
+fn measure_in_guests(
+    workspace: &Workspace,
+    options: &Options,
+    programs: &build::Programs,
+    report: &mut Report,
+) -> Result<()> {
+    // Before any of them runs, because they share what has to be downloaded.
+    let counting = options
+        .wants(Instrument::Instructions)
+        .then(|| instructions::prepare(programs, options.quick));
+    let comparing = options
+        .wants(Instrument::SideBySide)
+        .then(|| side_by_side::prepare(programs, options.quick));
+    let (counted, compared) = std::thread::scope(|scope| {
+        let counted = scope.spawn(|| counting.map(|guest| instructions::measure(&guest?)));
+        let compared = comparing.map(|guest| side_by_side::measure_in_guest(&guest?));
+        (counted.join(), compared)
+    });
+    if let Some(measured) = counted.unwrap_or_else(|panic| std::panic::resume_unwind(panic)) {
         if options.update_budget
             && let Ok(measured) = &measured
         {
@@ -93,22 +123,17 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
             report.add_instructions(measured.costs);
         });
     }
-    if options.wants(Instrument::SideBySide) {
-        let rows = side_by_side::measure(&programs, options.quick);
-        report.note("side by side", rows, Report::add_comparisons);
-        let rows = side_by_side::measure_in_guest(&programs, options.quick);
+    if let Some(rows) = compared {
         report.note("side by side with IPVS", rows, Report::add_comparisons);
     }
-    if let Some(directory) = &options.plots {
-        plot::draw(&report, directory)?;
-    }
-    report.print(options.json)
+    Ok(())
 }
 
 /// Fails if a packet costs more instructions than tests/budget.toml allows.
 pub(crate) fn keep_to_budget(workspace: &Workspace) -> Result<()> {
     let programs = build::programs(workspace, Profile::Release)?;
-    budget::check(workspace, &instructions::measure(&programs)?)
+    let guest = instructions::prepare(&programs, false)?;
+    budget::check(workspace, &instructions::measure(&guest)?)
 }
 
 /// Reads the lines that `packet-cost` prints.

@@ -62,8 +62,8 @@ pub(super) fn measure(programs: &Programs, quick: bool) -> Result<Vec<Comparison
     Ok(comparisons)
 }
 
-/// Compares with IPVS in a guest, whose kernel has it.
-pub(super) fn measure_in_guest(programs: &Programs, quick: bool) -> Result<Vec<Comparison>> {
+/// A guest that compares with IPVS, which its kernel has.
+pub(super) fn prepare(programs: &Programs, quick: bool) -> Result<Guest> {
     setup::ensure(&setup::GUEST, Mode::Brief)?;
     setup::ensure(&setup::IPVS, Mode::Brief)?;
     let mut files = vec![
@@ -78,7 +78,8 @@ pub(super) fn measure_in_guest(programs: &Programs, quick: bool) -> Result<Vec<C
         files.push((file, format!("/usr/sbin/{tool}")));
     }
     let quick = if quick { "--quick" } else { "" };
-    let guest = Guest {
+    Ok(Guest {
+        name: "side by side with IPVS".to_owned(),
         kernel: kernel::resolve(
             Release::Trixie,
             Arch::host().context("no kernel for this CPU")?,
@@ -90,7 +91,11 @@ pub(super) fn measure_in_guest(programs: &Programs, quick: bool) -> Result<Vec<C
         modules: vec!["veth", "bridge", "ip_vs", "ip_vs_rr"],
         script: format!("exec side-by-side --lb /usr/bin/lb --peer ipvs --json {quick}"),
         limit: LIMIT,
-    };
+    })
+}
+
+/// Compares in that guest.
+pub(super) fn measure_in_guest(guest: &Guest) -> Result<Vec<Comparison>> {
     let report = guest.run()?;
     ensure!(
         report.exit_status == 0,

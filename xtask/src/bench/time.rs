@@ -10,9 +10,9 @@ use crate::run;
 pub(super) fn measure(programs: &Programs, quick: bool) -> Result<Vec<Cost>> {
     let mut command = run::privileged(&programs.packet_cost)?;
     if quick {
-        command.args(["--small", "--rounds", "3", "--packets", "100000"]);
+        command.args(["--scale", "brief", "--rounds", "3", "--packets", "100000"]);
     } else {
-        command.args(["--rounds", "5", "--packets", "300000"]);
+        command.args(["--rounds", "7", "--packets", "300000"]);
     }
     read_costs(&output_of(command)?)
 }

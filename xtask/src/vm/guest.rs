@@ -34,6 +34,8 @@ const INIT: &str = include_str!("init.sh");
 /// What to boot and what to run there.
 #[derive(Clone, Debug)]
 pub(crate) struct Guest {
+    /// What progress lines call it.
+    pub(crate) name: String,
     /// What boots.
     pub(crate) kernel: Kernel,
     /// Memory, of which the programs take twice their size.
@@ -71,7 +73,7 @@ impl Guest {
     /// # Errors
     /// QEMU cannot be started, the guest panics, ends before the script does, or takes too long.
     pub(crate) fn run(&self) -> Result<Report> {
-        let name = &self.kernel.version;
+        let name = &self.name;
         let start = Instant::now();
         let mut command = qemu::command(self);
         let spawned = command
@@ -124,7 +126,7 @@ impl Guest {
     fn progress(&self, start: Instant, line: &str) {
         let seconds = start.elapsed().as_secs();
         let line = if line.is_empty() { "booting" } else { line };
-        eprintln!("vm: {}: {seconds} s: {line}", self.kernel.version);
+        eprintln!("vm: {}: {seconds} s: {line}", self.name);
     }
 
     fn initramfs(&self) -> Result<std::fs::File> {
@@ -265,6 +267,7 @@ mod tests {
             return None;
         };
         Some(Guest {
+            name: kernel.version.clone(),
             kernel,
             memory_mib: 256,
             cpus: 1,

@@ -126,6 +126,7 @@ fn boot(kernel: Kernel, programs: &Programs, expected: Expected, extent: Extent)
         Expected::Refusal => refusal_script(),
     };
     let guest = Guest {
+        name: kernel.version.clone(),
         kernel,
         memory_mib: MEMORY_MIB,
         cpus: CPUS,
