@@ -11,7 +11,7 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
 }
 
 /// A client of HTTP, yet to be configured.
-pub(crate) fn http_client() -> reqwest::ClientBuilder {
+pub fn http_client() -> reqwest::ClientBuilder {
     // Of two that install it at once one is refused, which is as good.
     if CryptoProvider::get_default().is_none() {
         let _ = ring::default_provider().install_default();

@@ -3,7 +3,7 @@
 pub mod api;
 pub mod cli;
 pub mod compile;
-mod crypto;
+pub mod crypto;
 pub mod daemon;
 pub mod dataplane;
 pub mod document;

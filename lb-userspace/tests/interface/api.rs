@@ -9,6 +9,7 @@ use lb_userspace::api::client::{Client, ClientError};
 use lb_userspace::api::control::ControlError;
 use lb_userspace::api::server::{self, BODY_BYTES_MAX, bind_metrics, serve_metrics_on};
 use lb_userspace::api::types::{Edit, Failure, Replace};
+use lb_userspace::crypto::http_client;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
@@ -30,7 +31,7 @@ fn edit() -> Edit {
 
 /// A client of the test's own: it shows statuses and headers.
 fn http(daemon: &Daemon) -> reqwest::Client {
-    reqwest::Client::builder()
+    http_client()
         .unix_socket(daemon.socket())
         .timeout(PATIENCE)
         .build()
@@ -307,11 +308,7 @@ async fn over_tcp_there_are_metrics_and_nothing_else() {
     let serving = tokio::spawn(async move {
         serve_metrics_on(listener, control, async { drop(stopped.await) }).await
     });
-    let http = reqwest::Client::builder()
-        .no_proxy()
-        .timeout(PATIENCE)
-        .build()
-        .unwrap();
+    let http = http_client().no_proxy().timeout(PATIENCE).build().unwrap();
     let ask = async |path: &str| {
         let response = http
             .get(format!("http://{address}{path}"))
