@@ -1,4 +1,4 @@
-//! Compiles the XDP program, which the library embeds from `$OUT_DIR/lb-ebpf`.
+//! Compiles the XDP programs, which the library embeds from `$OUT_DIR`.
 
 #[path = "../xtask/src/object.rs"]
 mod object;
@@ -6,5 +6,6 @@ mod object;
 mod toolchain;
 
 fn main() -> anyhow::Result<()> {
-    object::compile("lb-ebpf")
+    object::compile("lb-ebpf")?;
+    object::compile("decap")
 }

@@ -9,4 +9,5 @@
 
 pub mod abi;
 pub mod datapath;
+pub mod decapsulation;
 pub mod wire;

@@ -6,8 +6,6 @@ use core::ptr;
 use aya_ebpf::bindings::{BPF_ANY, BPF_NOEXIST, xdp_md};
 use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
 use aya_ebpf::helpers::{bpf_get_prandom_u32, bpf_ktime_get_ns};
-use aya_ebpf::maps::LpmTrie;
-use aya_ebpf::maps::lpm_trie::Key;
 use lb_common::abi::{
     Backend, Features, Flow, FlowKey, PortTable, Reason, Reverse, Rule, Service, ServiceKey, Ticks,
     V4, V6,
@@ -15,6 +13,7 @@ use lb_common::abi::{
 use lb_common::datapath::{Cell, Env, Stage, Tables};
 
 use crate::maps;
+use crate::prefix::longest;
 
 /// The kernel as the engine's environment.
 pub(crate) struct Kernel {
@@ -213,12 +212,12 @@ macro_rules! tables {
 
             #[inline(always)]
             fn source_row(&self, address: $address) -> u32 {
-                row(&maps::$sources, $bits, address).unwrap_or_else(|| setting!($source_row))
+                longest(&maps::$sources, $bits, address).unwrap_or_else(|| setting!($source_row))
             }
 
             #[inline(always)]
             fn destination_row(&self, address: $address) -> u32 {
-                row(&maps::$destinations, $bits, address)
+                longest(&maps::$destinations, $bits, address)
                     .unwrap_or_else(|| setting!($destination_row))
             }
 
@@ -311,22 +310,3 @@ tables!(
     DESTINATIONS_V6,
     destination_row_v6
 );
-
-/// The row of the longest prefix that covers the address.
-#[inline(always)]
-fn row<A>(trie: &LpmTrie<A, u32>, bits: u32, address: A) -> Option<u32> {
-    /// The key is packed behind a length of four bytes, but the verifier wants the stack accessed
-    /// aligned ("misaligned stack access off 0+0+-108 size 8"): this puts the address on a
-    /// multiple of eight.
-    #[repr(C, align(8))]
-    struct Aligned<A> {
-        padding: u32,
-        key: Key<A>,
-    }
-
-    let aligned = Aligned {
-        padding: 0,
-        key: Key::new(bits, address),
-    };
-    trie.get(&aligned.key).copied()
-}

@@ -5,6 +5,7 @@ use core::hint::assert_unchecked;
 use core::ptr;
 
 use aya_ebpf::bindings::xdp_md;
+use aya_ebpf::helpers::bpf_xdp_adjust_head;
 use lb_common::datapath::Frame;
 use lb_common::wire::ipv6::{self, Chain};
 
@@ -73,6 +74,20 @@ impl Frame for XdpFrame {
         let address = self.address::<N>(at)?;
         // SAFETY: as above; the frame is borrowed exclusively and belongs to this CPU.
         Some(unsafe { &mut *ptr::with_exposed_provenance_mut(address) })
+    }
+
+    #[inline(always)]
+    fn grow_head(&mut self, by: usize) -> Option<()> {
+        let by = i32::try_from(by).ok()?;
+        // SAFETY: the program's argument; no reference into the frame outlives this borrow of it.
+        (unsafe { bpf_xdp_adjust_head(self.xdp, -by) } == 0).then_some(())
+    }
+
+    #[inline(always)]
+    fn shrink_head(&mut self, by: usize) -> Option<()> {
+        let by = i32::try_from(by).ok()?;
+        // SAFETY: as above.
+        (unsafe { bpf_xdp_adjust_head(self.xdp, by) } == 0).then_some(())
     }
 
     #[inline(always)]

@@ -12,6 +12,7 @@ mod env;
 mod frame;
 mod maps;
 mod observe;
+mod prefix;
 mod steps;
 
 use aya_ebpf::bindings::xdp_action::{XDP_ABORTED, XDP_DROP, XDP_PASS, XDP_TX};

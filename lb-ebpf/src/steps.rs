@@ -7,22 +7,17 @@
 //! pass anything in its place. The stacks of a function and its caller share 512 bytes.
 
 use aya_ebpf::bindings::xdp_md;
-use lb_common::abi::{FlowKey, Service, V4, V6};
-use lb_common::datapath::{self, Frame, Ruling, Settled, Steps, Tables};
+use lb_common::abi::{Backend, FlowKey, Reverse, Service, V4, V6};
+use lb_common::datapath::{self, Departure, Env, Frame, Order, Ruling, Settled, Steps, Tables};
 use lb_common::wire::TcpFlags;
 
 use crate::env::{Kernel, Value};
 use crate::frame::XdpFrame;
 
-/// Longest offset of a transport header: nine headers of at most 2,048 bytes behind two tags.
-const OFFSET_MASK: u64 = 0x7fff;
-/// Longest offset of a network header: behind Ethernet and two tags.
-const NETWORK_MASK: u64 = 0x1f;
-
 /// The steps of both families differ in names and types only.
 macro_rules! steps {
     ($address:ty, $judge:ident, $settle:ident, $renew:ident, $open:ident, $claim:ident,
-     $translate:ident) => {
+     $send:ident, $answer:ident) => {
         impl Steps<$address> for Kernel {
             #[inline(always)]
             fn judge(&self, key: &FlowKey<$address>, ports: bool) -> Ruling {
@@ -78,14 +73,25 @@ macro_rules! steps {
             }
 
             #[inline(always)]
-            fn translate<F: Frame>(
+            fn send<F: Frame>(
                 &mut self,
                 _: &mut F,
-                from: &FlowKey<$address>,
-                to: &FlowKey<$address>,
-                (at, payload_at): (usize, usize),
-            ) -> Option<()> {
-                ($translate(self.xdp, from, to, at as u64, payload_at as u64) != 0).then_some(())
+                key: &FlowKey<$address>,
+                backend: <Self as Env>::BackendCell,
+                order: Order,
+            ) -> Departure {
+                Departure::from_word($send(self.xdp, key, backend.0, order.word()))
+            }
+
+            #[inline(always)]
+            fn answer<F: Frame>(
+                &mut self,
+                _: &mut F,
+                key: &FlowKey<$address>,
+                reverse: &<Self as Tables<$address>>::ReverseCell,
+                order: Order,
+            ) -> Departure {
+                Departure::from_word($answer(self.xdp, key, reverse.0, order.word()))
             }
         }
 
@@ -174,40 +180,49 @@ macro_rules! steps {
 
         #[unsafe(no_mangle)]
         #[inline(never)]
-        extern "C" fn $translate(
+        extern "C" fn $send(
             xdp: *mut xdp_md,
-            from: *const FlowKey<$address>,
-            to: *const FlowKey<$address>,
-            at: u64,
-            payload_at: u64,
+            key: *const FlowKey<$address>,
+            backend: *mut Backend,
+            order: u64,
         ) -> u64 {
-            // SAFETY: they are the caller's, if they are not null.
-            let (Some(from), Some(to)) = (unsafe { (from.as_ref(), to.as_ref()) }) else {
-                return 0;
+            // SAFETY: it is the caller's, if it is not null.
+            let Some(key) = (unsafe { key.as_ref() }) else {
+                return Departure::NONE.word();
             };
-            let at = (at & NETWORK_MASK) as usize;
-            let payload_at = (payload_at & OFFSET_MASK) as usize;
-            let mut frame = XdpFrame::new(xdp);
-            u64::from(datapath::translate(&mut frame, from, to, (at, payload_at)).is_some())
+            if backend.is_null() {
+                return Departure::NONE.word();
+            }
+            let (mut frame, order) = (XdpFrame::new(xdp), Order::from_word(order));
+            let kernel = Kernel::without_packet();
+            datapath::send(&kernel, &mut frame, key, &Value(backend), order).word()
+        }
+
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        extern "C" fn $answer(
+            xdp: *mut xdp_md,
+            key: *const FlowKey<$address>,
+            reverse: *mut Reverse<$address>,
+            order: u64,
+        ) -> u64 {
+            // SAFETY: it is the caller's, if it is not null.
+            let Some(key) = (unsafe { key.as_ref() }) else {
+                return Departure::NONE.word();
+            };
+            if reverse.is_null() {
+                return Departure::NONE.word();
+            }
+            let (mut frame, order) = (XdpFrame::new(xdp), Order::from_word(order));
+            let reverse = &Value(reverse);
+            datapath::answer::<$address, _, Kernel>(&mut frame, key, reverse, order).word()
         }
     };
 }
 
 steps!(
-    V4,
-    judge_v4,
-    settle_v4,
-    renew_v4,
-    open_v4,
-    claim_v4,
-    translate_v4
+    V4, judge_v4, settle_v4, renew_v4, open_v4, claim_v4, send_v4, answer_v4
 );
 steps!(
-    V6,
-    judge_v6,
-    settle_v6,
-    renew_v6,
-    open_v6,
-    claim_v6,
-    translate_v6
+    V6, judge_v6, settle_v6, renew_v6, open_v6, claim_v6, send_v6, answer_v6
 );

@@ -148,6 +148,8 @@ impl Tables {
                 any(&|_, s| s.forward == Forward::FULL_NAT),
             )
             .with_if(Features::DSR, any(&|_, s| s.forward == Forward::DSR))
+            .with_if(Features::IPIP, any(&|_, s| s.forward == Forward::IPIP))
+            .with_if(Features::GUE, any(&|_, s| s.forward == Forward::GUE))
             .with_if(Features::FIREWALL, !firewall.rules.is_empty())
             .with_if(Features::RULE_SOURCE, firewall.sources.is_some())
             .with_if(Features::RULE_DESTINATION, firewall.destinations.is_some())

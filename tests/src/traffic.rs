@@ -66,7 +66,7 @@ impl Traffic {
             packet.destination.set_port(self.random.random());
         }
         if self.random.random_bool(0.02) {
-            packet.destination.set_ip(scene.our_address());
+            packet.destination.set_ip(scene.other_address());
         }
         self.dress(packet)
     }

@@ -167,18 +167,24 @@ fn service_name(scene: Scene) -> String {
     format!("{SERVICE} {scene}")
 }
 
-/// Configurations in turn: everything, without a firewall, one family, one way of forwarding.
+/// Configurations in turn: everything, without a firewall, one family, one way of forwarding,
+/// tunnels.
 fn configuration(round: u64) -> (Vec<Scene>, Setup) {
     let mut scenes = Scene::all();
-    match round % 5 {
+    // Of those that share a VIP the first gets it.
+    let first = round as usize * 5 % scenes.len();
+    scenes.rotate_left(first);
+    match round % 6 {
         2 => scenes.retain(|scene| !scene.v6),
         3 => scenes.retain(|scene| scene.is_nat()),
-        4 => scenes.retain(|scene| scene.v6 && !scene.is_nat()),
+        4 => scenes.retain(|scene| scene.v6 && scene.is_direct()),
+        5 => scenes.retain(|scene| scene.forward.is_tunnel()),
         _ => {}
     }
     // One service for each address and protocol; `dsr` gets an address of its own.
     let sources = [Scene::PLAIN.our_address(), v6(Scene::PLAIN).our_address()];
     let mut setup = Setup::new(&sources)
+        .tunnels(&sources.map(Into::into))
         .nat_ports(PORTS.0, PORTS.1)
         .flows(65_536);
     let mut taken: Vec<(SocketAddr, Protocol)> = Vec::new();
@@ -195,7 +201,7 @@ fn configuration(round: u64) -> (Vec<Scene>, Setup) {
         if index % 2 == 1 {
             vip.set_port(0);
         }
-        let forward = if round % 5 == 1 && scene.is_tcp() {
+        let forward = if round % 6 == 1 && scene.is_tcp() && !scene.crosses {
             Forward::Dsr
         } else {
             scene.forward

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use lb_tests::case::{Case, Proof, Scene, Step, corpus, prove, rounds};
 use lb_tests::kernel::{self, Kernel};
 use lb_tests::world::{BackendSetup, Setup, addresses, rule};
-use lb_userspace::document::{Action, Rule};
+use lb_userspace::document::{Action, Forward, Rule};
 
 /// Ticks that may pass around a frame.
 const SLACK: u32 = 2;
@@ -93,7 +93,8 @@ macro_rules! groups {
 }
 
 groups!(
-    link, ipv4, ipv6, fragments, transport, services, lifecycle, strays, idle, backends, firewall,
+    link, ipv4, ipv6, fragments, transport, services, lifecycle, strays, tunnels, idle, backends,
+    firewall,
 );
 
 #[test]
@@ -116,12 +117,17 @@ fn every_set_of_features_is_verified() {
         return;
     }
     let mut most = 0;
-    for choice in 0_u8..32 {
+    for choice in 0_u8..64 {
         let has = |bit: u8| choice & 1 << bit != 0;
         let mut setup = Setup::new(&[]).nat_ports(1024, 31_744);
         let all = Scene::all();
         let scenes = all.iter().filter(|scene| {
-            scene.is_tcp() && has(u8::from(scene.v6)) && has(2 + u8::from(scene.is_nat()))
+            let mode = match scene.forward {
+                Forward::FullNat => 2,
+                Forward::Dsr => 3,
+                Forward::Ipip | Forward::Gue => 4,
+            };
+            scene.is_tcp() && has(u8::from(scene.v6)) && has(mode)
         });
         for (index, scene) in (0..).zip(scenes) {
             // Port 0 makes the lookup of services for any port part of the program.
@@ -130,7 +136,7 @@ fn every_set_of_features_is_verified() {
             let name = scene.to_string();
             setup = setup.service(&name, vip, scene.protocol, scene.forward, &[backend]);
         }
-        if has(4) {
+        if has(5) {
             setup = setup.block("203.0.113.0/24").rule(Rule {
                 source: addresses(&["2001:db8::/32"]),
                 destination: addresses(&["!192.0.2.0/24"]),

@@ -16,6 +16,10 @@ pub trait Address: Copy + Eq {
     /// The common form: IPv4 in the first four bytes, the rest zero.
     fn wide(self) -> [u64; 2];
 
+    /// The same address with its last `bits` bits, at most 32, varied by a word.
+    #[must_use]
+    fn vary(self, bits: u8, by: u32) -> Self;
+
     /// A word that mixes all bytes of the address, for hashing.
     fn fold(self) -> u32;
 
@@ -91,6 +95,11 @@ impl Address for V4 {
     }
 
     #[inline(always)]
+    fn vary(self, bits: u8, by: u32) -> Self {
+        Self(self.0 ^ (by & last(bits)).to_be())
+    }
+
+    #[inline(always)]
     fn fold(self) -> u32 {
         self.0
     }
@@ -122,6 +131,11 @@ impl Address for V6 {
     }
 
     #[inline(always)]
+    fn vary(self, bits: u8, by: u32) -> Self {
+        Self([self.0[0], self.0[1] ^ u64::from(by & last(bits)).to_be()])
+    }
+
+    #[inline(always)]
     fn fold(self) -> u32 {
         let word = self.0[0] ^ self.0[1].rotate_left(17);
         (word ^ (word >> 32)) as u32
@@ -137,6 +151,12 @@ impl Address for V6 {
     fn complement_sum(self) -> u64 {
         Self([!self.0[0], !self.0[1]]).sum()
     }
+}
+
+/// The last bits of a word, at most 32.
+#[inline(always)]
+fn last(bits: u8) -> u32 {
+    ((1_u64 << (bits & 63)) - 1) as u32
 }
 
 impl From<Ipv4Addr> for V4 {
@@ -173,5 +193,20 @@ mod tests {
         assert_eq!(six.octets(), octets);
         assert_eq!(V6::from_wide(six.wide()), six);
         assert_eq!(wide(IpAddr::from(octets)), six.wide());
+    }
+
+    #[test]
+    fn only_the_last_bits_vary() {
+        let four = V4::from_octets([172, 16, 0, 1]);
+        assert_eq!(four.vary(0, u32::MAX), four);
+        assert_eq!(four.vary(12, u32::MAX).octets(), [172, 16, 0x0f, 0xfe]);
+        assert_eq!(four.vary(32, 0x0102_0304).octets(), [173, 18, 3, 5]);
+        let six = V6::from_octets([1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+        let varied = six.vary(16, 0xffff_1200).octets();
+        assert_eq!(varied, [1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x12, 1]);
+        assert_eq!(
+            six.vary(32, u32::MAX).octets()[11..],
+            [0, 255, 255, 255, 254]
+        );
     }
 }

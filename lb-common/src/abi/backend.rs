@@ -59,18 +59,34 @@ pub struct Backend {
     pub service: u32,
     /// What it gets.
     pub state: BackendState,
-    /// Explicit padding, zero.
-    pub zero: u8,
+    /// The family of its address.
+    pub family: AddressFamily,
     /// Its port; 0 keeps the packet's port.
     pub port: u16,
+    /// Bytes of the longest packet on the way to it; 0 while that is not known.
+    pub mtu: u16,
+    /// How many of the last bits of `source` vary with the flow, at most 32.
+    pub source_bits: u8,
     /// Explicit padding, zero.
-    pub zeros: u32,
+    pub zero: u8,
     /// Where its packets leave.
     pub hop: Hop,
     /// Its address, in the common form of [`crate::abi::Address`].
     pub address: [u64; 2],
-    /// Our address on the way to it, the source of `full-nat`.
+    /// Our address on the way to it: the source of `full-nat`, and of `ipip` and `gue`.
     pub source: [u64; 2],
+}
+
+/// The family of an address.
+#[repr(transparent)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct AddressFamily(pub u8);
+
+impl AddressFamily {
+    /// IPv4.
+    pub const V4: Self = Self(0);
+    /// IPv6.
+    pub const V6: Self = Self(1);
 }
 
 /// What a backend gets.

@@ -33,9 +33,13 @@ impl Features {
     pub const TRACE: Self = Self(1 << 11);
     /// `bpf_ktime_get_coarse_ns` exists (kernel 5.11).
     pub const COARSE_CLOCK: Self = Self(1 << 12);
+    /// Some service forwards by `ipip`.
+    pub const IPIP: Self = Self(1 << 13);
+    /// Some service forwards by `gue`.
+    pub const GUE: Self = Self(1 << 14);
 
     /// Names for `lb status`, in bit order.
-    pub const NAMES: [&'static str; 13] = [
+    pub const NAMES: [&'static str; 15] = [
         "services-v4",
         "services-v6",
         "any-port",
@@ -49,12 +53,23 @@ impl Features {
         "debug",
         "trace",
         "coarse-clock",
+        "ipip",
+        "gue",
     ];
+
+    /// The modes of forwarding.
+    const MODES: Self = Self(Self::FULL_NAT.0 | Self::DSR.0 | Self::IPIP.0 | Self::GUE.0);
 
     /// Whether all bits of `other` are set.
     #[inline(always)]
     pub const fn has(self, other: Self) -> bool {
         self.0 & other.0 == other.0
+    }
+
+    /// Whether this mode of forwarding is used and no other.
+    #[inline(always)]
+    pub const fn has_only_mode(self, mode: Self) -> bool {
+        self.0 & Self::MODES.0 == mode.0
     }
 
     /// Both.

@@ -20,7 +20,7 @@ pub mod service;
 pub mod trace;
 
 pub use address::{Address, V4, V6};
-pub use backend::{Backend, BackendState, Hop};
+pub use backend::{AddressFamily, Backend, BackendState, Hop};
 pub use counters::{Tally, Traffic};
 pub use features::{Features, Settings};
 pub use flow::{Flow, FlowKey, FlowState, Reverse, Ticks};

@@ -84,6 +84,10 @@ reasons! {
     ToClient = 18, "to_client", Forward;
     /// What the rewrite rests on changed under it: a flow's entry went to another flow.
     RewriteFailed = 19, "rewrite_failed", Drop;
+    /// With the tunnel's headers the packet is too long for the way to its backend.
+    TooBig = 20, "too_big", Drop;
+    /// The driver leaves no room for the tunnel's headers before the packet.
+    NoHeadroom = 21, "no_headroom", Drop;
 }
 
 impl Reason {

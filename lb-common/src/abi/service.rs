@@ -94,6 +94,10 @@ impl Forward {
     pub const FULL_NAT: Self = Self(0);
     /// Only the Ethernet addresses are rewritten; replies go straight to the client.
     pub const DSR: Self = Self(1);
+    /// The packet goes inside another IP packet; replies go straight to the client.
+    pub const IPIP: Self = Self(2);
+    /// The same behind a UDP header.
+    pub const GUE: Self = Self(3);
 }
 
 const _: () = assert!(size_of::<ServiceKey<V4>>() == 8 && size_of::<ServiceKey<V6>>() == 24);

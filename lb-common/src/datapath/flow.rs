@@ -154,5 +154,6 @@ pub(super) fn reachable<C: Cell<Backend>>(backend: &C) -> Result<(), Reason> {
 pub(super) fn uses_nat<E: Env, C: Cell<Service>>(env: &E, service: &C) -> bool {
     let features = env.features();
     features.has(Features::FULL_NAT)
-        && (!features.has(Features::DSR) || service.load().forward == Forward::FULL_NAT)
+        && (features.has_only_mode(Features::FULL_NAT)
+            || service.load().forward == Forward::FULL_NAT)
 }

@@ -5,6 +5,7 @@
 //! never allocates, and never leaves a frame half rewritten: everything that can fail is done
 //! before the first write.
 
+mod departure;
 mod env;
 mod firewall;
 mod flow;
@@ -17,10 +18,12 @@ mod service;
 mod settle;
 mod settled;
 mod steps;
+mod tunnel;
 
+pub use departure::{Departure, Order};
 pub use env::{Cell, Env, Stage, Tables};
 pub use firewall::{Ruling, judge};
-pub use forward::translate;
+pub use forward::{answer, send};
 pub use nat::claim;
 pub use open::open;
 pub use outcome::{Direction, Notes, Outcome, Verdict};
@@ -30,13 +33,13 @@ pub use steps::Steps;
 
 pub use crate::wire::Frame;
 
-use crate::abi::{Features, FlowKey, Hop, Reason, V4, V6};
+use crate::abi::{Features, FlowKey, Reason, V4, V6};
 use crate::wire::ethernet::{self, Link, Network};
 use crate::wire::transport::{self, Transport};
 use crate::wire::{Family, Fragment, Packet};
 
-/// A packet that leaves by an interface, or the reason why it does not.
-type Sent = Result<(Reason, Hop), Reason>;
+/// Why a packet leaves and by which interface, or why it does not.
+type Sent = Result<(Reason, u32), Reason>;
 
 /// Takes one frame from arrival to verdict, and counts it.
 #[inline(always)]
@@ -123,18 +126,19 @@ where
     }
     let service = service::lookup(env, &key).ok_or(Reason::NotOurs)?;
     notes.service = service.load().id;
-    if packet.hop_limit <= 1 && flow::uses_nat(env, &service) {
+    if packet.hop_limit <= 1 && !forward::is_direct(env, &service) {
         return Err(Reason::HopLimit);
     }
     let assigned = flow::assign(env, frame, &key, service, transport.flags, notes)?;
-    forward::to_backend(frame, env, packet, &key, &service, &assigned)
+    forward::to_backend(frame, env, packet, &key, &service, &assigned, notes)
 }
 
-/// The exit of every packet: its verdict, counted.
+/// The exit of every packet: its verdict, counted with the length that it arrived with.
 #[inline(always)]
 fn leave<F: Frame, E: Env>(frame: &F, env: &mut E, sent: Sent, notes: Notes) -> Outcome {
     let outcome = Outcome::of(sent, notes, env.ingress_interface());
-    outcome::account(env, &outcome, frame.length() as u64);
+    let arrived = frame.length().wrapping_sub(notes.grown);
+    outcome::account(env, &outcome, arrived as u64);
     outcome
 }
 

@@ -41,6 +41,8 @@ pub struct Notes {
     pub new_flow: bool,
     /// Which way it travels.
     pub direction: Direction,
+    /// Bytes that the frame has grown by.
+    pub grown: usize,
 }
 
 /// What happened to a packet.
@@ -63,6 +65,7 @@ impl Default for Notes {
             backend: NONE,
             new_flow: false,
             direction: Direction::ToBackend,
+            grown: 0,
         }
     }
 }
@@ -71,8 +74,8 @@ impl Outcome {
     #[inline(always)]
     pub(super) fn of(sent: Sent, notes: Notes, ingress_interface: u32) -> Self {
         let (verdict, reason) = match sent {
-            Ok((reason, hop)) if hop.interface == ingress_interface => (Verdict::Tx, reason),
-            Ok((reason, hop)) => (Verdict::Redirect(hop.interface), reason),
+            Ok((reason, interface)) if interface == ingress_interface => (Verdict::Tx, reason),
+            Ok((reason, interface)) => (Verdict::Redirect(interface), reason),
             Err(reason) if matches!(reason.outlet(), Outlet::Pass) => (Verdict::Pass, reason),
             Err(reason) => (Verdict::Drop, reason),
         };

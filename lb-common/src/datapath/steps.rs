@@ -3,7 +3,10 @@
 //! The kernel's runs each in a function that the verifier judges by itself, see `lb-ebpf`'s
 //! `steps.rs`; everything that goes in and out is made for that.
 
-use super::{Env, Frame, Ruling, Settled, Tables, claim, judge, open, renew, settle, translate};
+use super::{
+    Departure, Env, Frame, Order, Ruling, Settled, Tables, answer, claim, judge, open, renew, send,
+    settle,
+};
 use crate::abi::FlowKey;
 use crate::wire::{Family, TcpFlags};
 
@@ -79,15 +82,33 @@ pub trait Steps<A: Family>: Tables<A> {
         claim::<A, F, Self>(self, frame, key, service, opened, attempt)
     }
 
-    /// [`translate`] as a step of its own.
+    /// [`send`] as a step of its own.
     #[inline(always)]
-    fn translate<F: Frame>(
+    fn send<F: Frame>(
         &mut self,
         frame: &mut F,
-        from: &FlowKey<A>,
-        to: &FlowKey<A>,
-        at: (usize, usize),
-    ) -> Option<()> {
-        translate(frame, from, to, at)
+        key: &FlowKey<A>,
+        backend: <Self as Env>::BackendCell,
+        order: Order,
+    ) -> Departure
+    where
+        Self: Env + Sized,
+    {
+        send(self, frame, key, &backend, order)
+    }
+
+    /// [`answer`] as a step of its own.
+    #[inline(always)]
+    fn answer<F: Frame>(
+        &mut self,
+        frame: &mut F,
+        key: &FlowKey<A>,
+        reverse: &<Self as Tables<A>>::ReverseCell,
+        order: Order,
+    ) -> Departure
+    where
+        Self: Env + Sized,
+    {
+        answer::<A, F, Self>(frame, key, reverse, order)
     }
 }

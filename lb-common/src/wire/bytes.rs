@@ -52,4 +52,18 @@ impl<const N: usize> Frame for Bytes<N> {
         let bytes = &mut self.bytes[..self.length];
         bytes.get_mut(at..at.checked_add(M)?)?.try_into().ok()
     }
+
+    fn grow_head(&mut self, by: usize) -> Option<()> {
+        let length = self.length.checked_add(by).filter(|length| *length <= N)?;
+        self.bytes.copy_within(..self.length, by);
+        self.length = length;
+        Some(())
+    }
+
+    fn shrink_head(&mut self, by: usize) -> Option<()> {
+        let length = self.length.checked_sub(by)?;
+        self.bytes.copy_within(by.., 0);
+        self.length = length;
+        Some(())
+    }
 }

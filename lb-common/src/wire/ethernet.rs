@@ -34,6 +34,21 @@ const IPV6: [u8; 2] = (EtherType::Ipv6 as u16).to_ne_bytes();
 const TAG: [u8; 2] = (EtherType::Ieee8021q as u16).to_ne_bytes();
 const SERVICE_TAG: [u8; 2] = (EtherType::Ieee8021ad as u16).to_ne_bytes();
 
+/// Bytes of both addresses.
+const ADDRESSES: usize = 12;
+
+impl Network {
+    /// The number on the wire.
+    #[inline(always)]
+    fn ether_type(self) -> Option<[u8; 2]> {
+        match self {
+            Self::V4 => Some(IPV4),
+            Self::V6 => Some(IPV6),
+            Self::Other => None,
+        }
+    }
+}
+
 /// Reads the header and looks behind the tags.
 #[inline(always)]
 pub fn parse<F: Frame>(frame: &F) -> Result<Link, Reason> {
@@ -76,6 +91,48 @@ pub fn readdress<F: Frame>(frame: &mut F, hop: &Hop) -> Option<()> {
     let header = Ethernet::view_mut(frame, 0)?;
     header.destination = hop.destination();
     header.source = hop.source();
+    Some(())
+}
+
+/// Moves the header to the head of a frame that has grown by `by` bytes, before a network header at
+/// `at`. Tags stay; the addresses are left to [`readdress`].
+#[inline(always)]
+pub fn lift<F: Frame>(frame: &mut F, by: usize, at: usize, network: Network) -> Option<()> {
+    relocate(frame, (by, 0), at, network)
+}
+
+/// Moves the header of a frame, before a network header at `at`, `by` bytes towards the end, over
+/// what it carries; at least twenty bytes, so that it is not moved over itself.
+#[inline(always)]
+pub fn lower<F: Frame>(frame: &mut F, by: usize, at: usize, network: Network) -> Option<()> {
+    relocate(frame, (0, by), at, network)?;
+    // Word by word: all at once would be a call of `memmove`.
+    for word_at in (0..ADDRESSES).step_by(4) {
+        let word = *frame.bytes::<4>(word_at)?;
+        *frame.bytes_mut(by + word_at)? = word;
+    }
+    Some(())
+}
+
+/// Moves tags from behind one offset to behind another, and tells what follows them.
+#[inline(always)]
+fn relocate<F: Frame>(
+    frame: &mut F,
+    (from, to): (usize, usize),
+    at: usize,
+    network: Network,
+) -> Option<()> {
+    let ether_type = network.ether_type()?;
+    let mut tag_at = ADDRESSES;
+    for _ in 0..VLAN_TAGS {
+        if tag_at + size_of_val(&ether_type) >= at {
+            break;
+        }
+        let tag = *frame.bytes::<{ size_of::<Tag>() }>(from + tag_at)?;
+        *frame.bytes_mut(to + tag_at)? = tag;
+        tag_at += size_of::<Tag>();
+    }
+    *frame.bytes_mut(to + at.checked_sub(size_of_val(&ether_type))?)? = ether_type;
     Some(())
 }
 

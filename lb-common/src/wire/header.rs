@@ -104,6 +104,14 @@ mod tests {
         fn bytes_mut<const N: usize>(&mut self, at: usize) -> Option<&mut [u8; N]> {
             self.0.get_mut(at..at.checked_add(N)?)?.try_into().ok()
         }
+
+        fn grow_head(&mut self, _: usize) -> Option<()> {
+            None
+        }
+
+        fn shrink_head(&mut self, _: usize) -> Option<()> {
+            None
+        }
     }
 
     /// Checks the views of a type by its last two bytes, at every offset.

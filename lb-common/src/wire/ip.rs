@@ -1,6 +1,7 @@
 //! What IPv4 and IPv6 have in common, so that the engine is written once.
 
 use super::Frame;
+use super::ethernet::Network;
 use crate::abi::{Address, Reason};
 
 /// What an IP header says.
@@ -35,8 +36,41 @@ pub enum Fragment {
     Later,
 }
 
+/// What an outer header has to say of the packet that it carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outline {
+    /// Bytes of the whole packet, from its network header; link padding is not counted.
+    pub length: usize,
+    /// DSCP and ECN (RFC 2474, RFC 3168).
+    pub traffic_class: u8,
+}
+
+/// The header of a tunnel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outer<A> {
+    /// The tunnel's near end.
+    pub source: A,
+    /// Its far end.
+    pub destination: A,
+    /// The protocol of what follows the header.
+    pub protocol: u8,
+    /// DSCP and ECN.
+    pub traffic_class: u8,
+    /// Bytes that follow the header.
+    pub payload_length: usize,
+    /// A hash of the flow, for the flow label of IPv6 (RFC 6438).
+    pub flow: u32,
+}
+
 /// An address family: how its headers are read and rewritten.
 pub trait Family: Address {
+    /// What frames call it.
+    const NETWORK: Network;
+    /// What other IP packets call it when they carry it (RFC 2003, RFC 2473).
+    const PROTOCOL: u8;
+    /// Bytes of a header without options or extensions.
+    const HEADER_LENGTH: usize;
+
     /// Reads and checks the header at offset `at`.
     fn parse<F: Frame>(frame: &F, at: usize) -> Result<Packet<Self>, Reason>;
 
@@ -44,4 +78,17 @@ pub trait Family: Address {
     /// 5.3.1; RFC 8200, section 3). The caller has checked that the hop limit is above 1.
     fn readdress<F: Frame>(frame: &mut F, at: usize, source: Self, destination: Self)
     -> Option<()>;
+
+    /// What an outer header has to say of the packet at offset `at`.
+    fn outline<F: Frame>(frame: &F, at: usize) -> Option<Outline>;
+
+    /// Writes DSCP and ECN.
+    fn write_traffic_class<F: Frame>(frame: &mut F, at: usize, traffic_class: u8) -> Option<()>;
+
+    /// Counts one hop. The caller has checked that the hop limit is above 1.
+    fn count_hop<F: Frame>(frame: &mut F, at: usize) -> Option<()>;
+
+    /// Writes a header at offset `at` over whatever is there. Of IPv4 it says that the packet is
+    /// not to be fragmented, which needs no identification (RFC 6864).
+    fn write_outer<F: Frame>(frame: &mut F, at: usize, outer: &Outer<Self>) -> Option<()>;
 }

@@ -1,18 +1,28 @@
 //! IPv4 (RFC 791), options included.
 
-use network_types::ip::Ipv4Hdr;
+use network_types::ip::{IpProto, Ipv4Hdr};
 
 use super::checksum::Delta;
+use super::ethernet::Network;
 use super::header::Header;
-use super::{Family, Fragment, Frame, Packet};
+use super::{Family, Fragment, Frame, Outer, Outline, Packet};
 use crate::abi::{Reason, V4};
 
 /// More fragments follow (RFC 791, section 3.1).
 const MORE_FRAGMENTS: u16 = 0x2000;
+/// It is not to be fragmented.
+const DO_NOT_FRAGMENT: u16 = 0x4000;
 /// The fragment's offset in units of eight bytes.
 const OFFSET: u16 = 0x1fff;
 
+/// The hop limit of packets that begin here (RFC 1700).
+pub(super) const HOP_LIMIT: u8 = 64;
+
 impl Family for V4 {
+    const NETWORK: Network = Network::V4;
+    const PROTOCOL: u8 = IpProto::Ipv4 as u8;
+    const HEADER_LENGTH: usize = Ipv4Hdr::LEN;
+
     #[inline(always)]
     fn parse<F: Frame>(frame: &F, at: usize) -> Result<Packet<Self>, Reason> {
         let header = Ipv4Hdr::view(frame, at).ok_or(Reason::Malformed)?;
@@ -69,6 +79,61 @@ impl Family for V4 {
             .apply(header.check);
         header.src_addr = source.octets();
         header.dst_addr = destination.octets();
+        Some(())
+    }
+
+    #[inline(always)]
+    fn outline<F: Frame>(frame: &F, at: usize) -> Option<Outline> {
+        let header = Ipv4Hdr::view(frame, at)?;
+        Some(Outline {
+            length: usize::from(u16::from_be_bytes(header.tot_len)),
+            traffic_class: header.tos,
+        })
+    }
+
+    #[inline(always)]
+    fn write_traffic_class<F: Frame>(frame: &mut F, at: usize, traffic_class: u8) -> Option<()> {
+        let header = Ipv4Hdr::view_mut(frame, at)?;
+        header.check = Delta::NONE
+            .word([header.vihl, header.tos], [header.vihl, traffic_class])
+            .apply(header.check);
+        header.tos = traffic_class;
+        Some(())
+    }
+
+    #[inline(always)]
+    fn count_hop<F: Frame>(frame: &mut F, at: usize) -> Option<()> {
+        let header = Ipv4Hdr::view_mut(frame, at)?;
+        let before = [header.ttl, header.proto];
+        header.ttl = header.ttl.wrapping_sub(1);
+        header.check = Delta::NONE
+            .word(before, [header.ttl, header.proto])
+            .apply(header.check);
+        Some(())
+    }
+
+    #[inline(always)]
+    fn write_outer<F: Frame>(frame: &mut F, at: usize, outer: &Outer<Self>) -> Option<()> {
+        let length = (Self::HEADER_LENGTH + outer.payload_length) as u16;
+        let header = Ipv4Hdr::view_mut(frame, at)?;
+        header.vihl = 0x45;
+        header.tos = outer.traffic_class;
+        header.tot_len = length.to_be_bytes();
+        header.id = [0, 0];
+        header.frags = DO_NOT_FRAGMENT.to_be_bytes();
+        header.ttl = HOP_LIMIT;
+        header.proto = outer.protocol;
+        header.src_addr = outer.source.octets();
+        header.dst_addr = outer.destination.octets();
+        // As the difference to a header of zeros, whose checksum is all ones.
+        header.check = Delta::NONE
+            .word([0, 0], [header.vihl, header.tos])
+            .word([0, 0], header.tot_len)
+            .word([0, 0], header.frags)
+            .word([0, 0], [header.ttl, header.proto])
+            .address(Self::default(), outer.source)
+            .address(Self::default(), outer.destination)
+            .apply([0xff, 0xff]);
         Some(())
     }
 }

@@ -2,8 +2,10 @@
 
 use network_types::ip::{IpProto, Ipv6Hdr};
 
+use super::ethernet::Network;
 use super::header::Header;
-use super::{Family, Fragment, Frame, Packet};
+use super::ipv4::HOP_LIMIT;
+use super::{Family, Fragment, Frame, Outer, Outline, Packet};
 use crate::abi::limits::EXTENSION_HEADERS;
 use crate::abi::{Reason, V6};
 
@@ -15,6 +17,9 @@ const DESTINATION: u8 = IpProto::Ipv6Opts as u8;
 const MOBILITY: u8 = IpProto::MobilityHeader as u8;
 const HOST_IDENTITY: u8 = IpProto::Hip as u8;
 const SHIM6: u8 = IpProto::Shim6 as u8;
+
+/// The flow label's bits (RFC 8200, section 3).
+const FLOW_LABEL: u32 = 0x000f_ffff;
 
 /// What the walk over the extension headers found, packed into one word: the verifier judges the
 /// walk as a function of its own, and such functions return a number.
@@ -73,6 +78,10 @@ impl Chain {
 }
 
 impl Family for V6 {
+    const NETWORK: Network = Network::V6;
+    const PROTOCOL: u8 = IpProto::Ipv6 as u8;
+    const HEADER_LENGTH: usize = Ipv6Hdr::LEN;
+
     #[inline(always)]
     fn parse<F: Frame>(frame: &F, at: usize) -> Result<Packet<Self>, Reason> {
         let header = Ipv6Hdr::view(frame, at).ok_or(Reason::Malformed)?;
@@ -115,6 +124,46 @@ impl Family for V6 {
         header.hop_limit = header.hop_limit.wrapping_sub(1);
         header.src_addr = source.octets();
         header.dst_addr = destination.octets();
+        Some(())
+    }
+
+    #[inline(always)]
+    fn outline<F: Frame>(frame: &F, at: usize) -> Option<Outline> {
+        let header = Ipv6Hdr::view(frame, at)?;
+        let [first, second, ..] = header.vcf;
+        Some(Outline {
+            length: Self::HEADER_LENGTH + usize::from(u16::from_be_bytes(header.payload_len)),
+            traffic_class: first << 4 | second >> 4,
+        })
+    }
+
+    #[inline(always)]
+    fn write_traffic_class<F: Frame>(frame: &mut F, at: usize, traffic_class: u8) -> Option<()> {
+        let header = Ipv6Hdr::view_mut(frame, at)?;
+        let [first, second, ..] = &mut header.vcf;
+        *first = *first & 0xf0 | traffic_class >> 4;
+        *second = *second & 0x0f | traffic_class << 4;
+        Some(())
+    }
+
+    #[inline(always)]
+    fn count_hop<F: Frame>(frame: &mut F, at: usize) -> Option<()> {
+        let header = Ipv6Hdr::view_mut(frame, at)?;
+        header.hop_limit = header.hop_limit.wrapping_sub(1);
+        Some(())
+    }
+
+    #[inline(always)]
+    fn write_outer<F: Frame>(frame: &mut F, at: usize, outer: &Outer<Self>) -> Option<()> {
+        let header = Ipv6Hdr::view_mut(frame, at)?;
+        let label = outer.flow & FLOW_LABEL;
+        let word = 6 << 28 | u32::from(outer.traffic_class) << 20 | label;
+        header.vcf = word.to_be_bytes();
+        header.payload_len = (outer.payload_length as u16).to_be_bytes();
+        header.next_hdr = outer.protocol;
+        header.hop_limit = HOP_LIMIT;
+        header.src_addr = outer.source.octets();
+        header.dst_addr = outer.destination.octets();
         Some(())
     }
 }

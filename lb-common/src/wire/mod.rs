@@ -12,8 +12,9 @@ pub mod ip;
 mod ipv4;
 pub mod ipv6;
 pub mod transport;
+pub mod tunnel;
 
-pub use ip::{Family, Fragment, Packet};
+pub use ip::{Family, Fragment, Outer, Outline, Packet};
 pub use transport::{TcpFlags, Transport};
 
 /// The only door to packet bytes.
@@ -26,6 +27,14 @@ pub trait Frame {
 
     /// The same, to write.
     fn bytes_mut<const N: usize>(&mut self, at: usize) -> Option<&mut [u8; N]>;
+
+    /// Makes room for `by` bytes before the first one, where every offset then begins; what they
+    /// hold is anything. `None` where the driver has no room.
+    fn grow_head(&mut self, by: usize) -> Option<()>;
+
+    /// Takes `by` bytes away from the head, where every offset then begins. `None` where there are
+    /// not as many.
+    fn shrink_head(&mut self, by: usize) -> Option<()>;
 
     /// Walks the IPv6 extension headers. The kernel's frame does so in a function that the
     /// verifier judges by itself: judged in line, every number of headers would multiply the

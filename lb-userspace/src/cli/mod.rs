@@ -15,6 +15,7 @@ use crate::exit;
 mod address;
 mod backend;
 mod changes;
+mod decap;
 mod document;
 mod firewall;
 mod output;
@@ -74,6 +75,7 @@ enum Command {
     Diff(document::DiffArgs),
     Apply(document::ApplyArgs),
     Trace(trace::Args),
+    Decap(decap::Args),
     #[command(hide = true)]
     InternalVerify(verify::Args),
 }
@@ -106,6 +108,7 @@ async fn dispatch(cli: Cli, output: Output) -> anyhow::Result<()> {
         Command::Diff(args) => document::diff(&client()?, &args).await,
         Command::Apply(args) => document::apply(&client()?, args).await,
         Command::Trace(args) => trace::run(args).await,
+        Command::Decap(args) => decap::run(args).await,
         Command::InternalVerify(args) => verify::run(&args),
     }
 }

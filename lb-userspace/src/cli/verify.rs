@@ -1,10 +1,9 @@
 //! `lb internal-verify`: how much of the verifier's budget the program takes, for `cargo xtask`.
 
-use lb_common::abi::Hop;
 use serde::Serialize;
 
 use super::output;
-use crate::compile::{BackendView, Surroundings, compile};
+use crate::compile::{BackendView, Surroundings, Way, compile};
 use crate::dataplane::{Generation, Host};
 use crate::document;
 use crate::ids::Ids;
@@ -41,11 +40,14 @@ firewall.rule = [{ name = "r", source = "203.0.113.0/24", action = "drop" }]
 
 const EVERYTHING: &str = r#"
 interfaces = ["lo"]
+tunnel_source = ["172.16.0.0/16", "100::/64"]
 debug = true
 service = [
   { name = "a", vip = "192.0.2.1:80/tcp", backend = [{ address = "10.0.0.1:80" }] },
   { name = "b", vip = "192.0.2.2:0/udp", backend = [{ address = "10.0.0.1:0" }] },
   { name = "c", vip = "[2001:db8::1]:80/tcp", forward = "dsr", backend = [{ address = "[fd00::1]:80" }] },
+  { name = "d", vip = "[2001:db8::2]:80/tcp", forward = "ipip", backend = [{ address = "[fd00::1]:80" }] },
+  { name = "e", vip = "192.0.2.3:53/udp", forward = "gue", backend = [{ address = "10.0.0.1:53" }] },
 ]
 firewall.rule = [
   { name = "r", source = "203.0.113.0/24", destination = "192.0.2.0/24", protocol = "tcp", port = 22, source_port = 1000, action = "drop" },
@@ -65,8 +67,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         ids.assign(&document);
         let view = |_: &str, _: std::net::SocketAddr| BackendView {
             healthy: true,
-            hop: Hop::default(),
-            source: None,
+            way: Way::default(),
         };
         let nat_ports = host.nat_ports;
         let tables = compile(

@@ -8,8 +8,9 @@ mod schedule;
 
 use std::net::{IpAddr, SocketAddr};
 
+use ipnet::IpNet;
 use lb_common::abi::address::wide;
-use lb_common::abi::{self, BackendState, Hop};
+use lb_common::abi::{self, AddressFamily, BackendState, Hop};
 
 use crate::document::{self, Document};
 use crate::ids::Ids;
@@ -20,10 +21,19 @@ use crate::tables::{ServiceTable, Tables, VipKey};
 pub struct BackendView {
     /// The last word of its health check.
     pub healthy: bool,
-    /// Where its packets leave; the default while that is not known.
+    /// The way to it.
+    pub way: Way,
+}
+
+/// The way to a backend; the default while that is not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Way {
+    /// Where its packets leave.
     pub hop: Hop,
-    /// Our address on the way to it; `None` while that is not known.
+    /// Our address on it.
     pub source: Option<IpAddr>,
+    /// Bytes of the longest packet; 0 while that is not known.
+    pub mtu: u16,
 }
 
 /// Why a document that is valid in itself cannot be compiled.
@@ -92,6 +102,8 @@ pub fn compile(document: &Document, around: &Surroundings<'_>) -> Result<Tables,
                 forward: match service.forward {
                     document::Forward::FullNat => abi::Forward::FULL_NAT,
                     document::Forward::Dsr => abi::Forward::DSR,
+                    document::Forward::Ipip => abi::Forward::IPIP,
+                    document::Forward::Gue => abi::Forward::GUE,
                 },
                 slots: schedule::slots(service.scheduler, &eligible),
             },
@@ -109,15 +121,11 @@ fn compile_backend(
     let (id, incarnation) = around.ids.backend(&service.name, backend.address);
     let view = (around.view)(&service.name, backend.address);
     let address = backend.address.ip();
-    let configured = document
-        .nat_source
-        .iter()
-        .find(|s| s.is_ipv4() == address.is_ipv4());
-    // The VIP is our address too: without any other, replies to it still come here.
-    let source = configured
-        .copied()
-        .or(view.source)
-        .unwrap_or(service.vip.address);
+    let (source, source_bits) = if service.forward.is_tunnel() {
+        tunnel_source(document, address)
+    } else {
+        (nat_source(document, service, address, view.way.source), 0)
+    };
     let state = match (view.healthy, backend.drain) {
         (false, _) => BackendState::DOWN,
         (true, true) => BackendState::DRAINING,
@@ -127,13 +135,48 @@ fn compile_backend(
         incarnation,
         service: around.ids.service(&service.name),
         state,
+        family: match address {
+            IpAddr::V4(_) => AddressFamily::V4,
+            IpAddr::V6(_) => AddressFamily::V6,
+        },
+        mtu: view.way.mtu,
+        source_bits,
         port: backend.address.port(),
-        hop: view.hop,
+        hop: view.way.hop,
         address: wide(address),
         source: wide(source),
         ..abi::Backend::default()
     };
     (id, entry)
+}
+
+/// Our address in `full-nat` packets to a backend.
+fn nat_source(
+    document: &Document,
+    service: &document::Service,
+    backend: IpAddr,
+    preferred: Option<IpAddr>,
+) -> IpAddr {
+    let configured = document
+        .nat_source
+        .iter()
+        .find(|source| source.is_ipv4() == backend.is_ipv4());
+    // The VIP is our address too: without any other, replies to it still come here.
+    configured
+        .copied()
+        .or(preferred)
+        .unwrap_or(service.vip.address)
+}
+
+/// Our address in tunnels to a backend, and how many of its last bits vary with the flow. The
+/// document has been checked to have one.
+fn tunnel_source(document: &Document, backend: IpAddr) -> (IpAddr, u8) {
+    let prefix = document
+        .tunnel_source
+        .iter()
+        .find(|source| source.addr().is_ipv4() == backend.is_ipv4());
+    let bits = |prefix: &IpNet| (prefix.max_prefix_len() - prefix.prefix_len()).min(32);
+    prefix.map_or((backend, 0), |prefix| (prefix.addr(), bits(prefix)))
 }
 
 #[cfg(test)]
@@ -177,12 +220,15 @@ backend = [
     fn only_backends_that_are_up_and_reachable_have_slots() {
         let view = |_: &str, address: SocketAddr| BackendView {
             healthy: address.ip() != IpAddr::from([10, 0, 0, 13]),
-            hop: if address.ip() == IpAddr::from([10, 0, 0, 14]) {
-                Hop::default()
+            way: if address.ip() == IpAddr::from([10, 0, 0, 14]) {
+                Way::default()
             } else {
-                Hop::new(2, [2; 6], [4; 6])
+                Way {
+                    hop: Hop::new(2, [2; 6], [4; 6]),
+                    source: Some(IpAddr::from([10, 0, 0, 2])),
+                    mtu: 1500,
+                }
             },
-            source: Some(IpAddr::from([10, 0, 0, 2])),
         };
         let (tables, ids) = tables(&view);
         let service = tables.services.values().next().unwrap();
@@ -196,8 +242,7 @@ backend = [
     fn full_nat_without_a_known_source_uses_the_vip() {
         let view = |_: &str, _: SocketAddr| BackendView {
             healthy: true,
-            hop: Hop::default(),
-            source: None,
+            way: Way::default(),
         };
         let (tables, ids) = tables(&view);
         let vip = wide(IpAddr::from([192, 0, 2, 10]));

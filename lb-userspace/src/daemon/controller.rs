@@ -331,14 +331,12 @@ impl Controller {
     ) -> Result<(), DaemonError> {
         let view = |service: &str, address: SocketAddr| {
             let (id, _) = ids.backend(service, address);
-            let (hop, source) = self.hops.hop(address.ip());
             // Without a check, or until its first word, a backend is taken as healthy.
             let fresh = fresh.backends.contains(&id);
             let health = self.health.get(&id).filter(|_| !fresh || !self.installed());
             BackendView {
                 healthy: health.is_none_or(|h| h.healthy),
-                hop,
-                source,
+                way: self.hops.way(address.ip()),
             }
         };
         let nat_ports = self.dataplane.host().nat_ports;

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use lb_common::abi::Hop;
-
+use crate::compile::Way;
 use crate::document::Document;
 use crate::route::{NextHop, Routes};
 
@@ -60,16 +59,10 @@ impl Hops {
         }
     }
 
-    /// The way as the program takes it, and our address on it.
-    pub(super) fn hop(&self, address: IpAddr) -> (Hop, Option<IpAddr>) {
-        let Some(Ok(way)) = self.ways.get(&address) else {
-            return (Hop::default(), None);
-        };
-        let source = Some(way.source).filter(|source| !source.is_unspecified());
-        match way.destination_mac {
-            Some(mac) => (Hop::new(way.interface, mac, way.source_mac), source),
-            None => (Hop::default(), source),
-        }
+    /// The way as the program takes it.
+    pub(super) fn way(&self, address: IpAddr) -> Way {
+        let known = self.ways.get(&address).and_then(|way| way.as_ref().ok());
+        known.map(NextHop::way).unwrap_or_default()
     }
 
     /// The Ethernet address of the next hop, for listings.

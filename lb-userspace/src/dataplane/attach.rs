@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use aya::programs::links::{FdLink, PinnedLink};
-use aya::programs::xdp::{XdpLink, XdpMode as AyaMode};
+use aya::programs::xdp::{XdpLink, XdpLinkId, XdpMode as AyaMode};
 use aya::programs::{ProgramError, Xdp};
 use nix::net::if_::{if_nameindex, if_nametoindex};
 
@@ -90,37 +90,44 @@ fn put(
             }
         }
     }
-    let first = if mode == XdpMode::Generic {
-        AyaMode::Skb
-    } else {
-        AyaMode::Driver
-    };
-    let (link, refusal) = match program.attach_to_if_index(index, first) {
-        Ok(link) => (link, None),
-        Err(error) if is_occupied(&error) => {
-            return Err(DataplaneError::Occupied {
-                interface: interface.to_owned(),
-            });
-        }
-        Err(source) if mode == XdpMode::Native => {
-            return Err(DataplaneError::NotNative {
-                interface: interface.to_owned(),
-                source,
-            });
-        }
-        Err(error) if mode == XdpMode::Auto => {
-            let link = program
-                .attach_to_if_index(index, AyaMode::Skb)
-                .map_err(|source| attach_error(interface, source))?;
-            (link, Some(describe(&error)))
-        }
-        Err(source) => return Err(attach_error(interface, source)),
-    };
+    let (link, refusal) = attach(program, interface, index, mode)?;
     let link = FdLink::try_from(program.take_link(link)?)
         .map_err(|error| link_error(interface, &error))?;
     link.pin(&path)
         .map_err(|error| link_error(interface, &error))?;
     Ok(attachment(interface, index, mode, refusal))
+}
+
+/// Attaches a program, natively where the driver can and the mode lets it; what the driver said
+/// where it cannot.
+pub(super) fn attach(
+    program: &mut Xdp,
+    interface: &str,
+    index: u32,
+    mode: XdpMode,
+) -> Result<(XdpLinkId, Option<String>), DataplaneError> {
+    let first = if mode == XdpMode::Generic {
+        AyaMode::Skb
+    } else {
+        AyaMode::Driver
+    };
+    match program.attach_to_if_index(index, first) {
+        Ok(link) => Ok((link, None)),
+        Err(error) if is_occupied(&error) => Err(DataplaneError::Occupied {
+            interface: interface.to_owned(),
+        }),
+        Err(source) if mode == XdpMode::Native => Err(DataplaneError::NotNative {
+            interface: interface.to_owned(),
+            source,
+        }),
+        Err(error) if mode == XdpMode::Auto => {
+            let link = program
+                .attach_to_if_index(index, AyaMode::Skb)
+                .map_err(|source| attach_error(interface, source))?;
+            Ok((link, Some(describe(&error))))
+        }
+        Err(source) => Err(attach_error(interface, source)),
+    }
 }
 
 /// Swaps the program of a pinned link. A failure leaves the link as it was, because the pin holds
@@ -149,7 +156,12 @@ fn undo(done: &[Attachment], previous: Option<&mut Generation>, pin_dir: &Path) 
     }
 }
 
-fn attachment(interface: &str, index: u32, wanted: XdpMode, refusal: Option<String>) -> Attachment {
+pub(super) fn attachment(
+    interface: &str,
+    index: u32,
+    wanted: XdpMode,
+    refusal: Option<String>,
+) -> Attachment {
     let (native, why) = match (wanted, refusal) {
         (XdpMode::Generic, _) => (false, "the document asks for it".to_owned()),
         (XdpMode::Native, _) => (true, "the document asks for it".to_owned()),
@@ -165,7 +177,7 @@ fn attachment(interface: &str, index: u32, wanted: XdpMode, refusal: Option<Stri
     }
 }
 
-fn index_of(name: &str) -> Result<u32, DataplaneError> {
+pub(super) fn index_of(name: &str) -> Result<u32, DataplaneError> {
     if_nametoindex(name).map_err(|_| {
         let known: Vec<String> = if_nameindex()
             .map(|names| {

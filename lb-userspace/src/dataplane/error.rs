@@ -67,6 +67,12 @@ pub enum DataplaneError {
         /// What the kernel says.
         source: ProgramError,
     },
+    /// More trusted sources than the table holds.
+    #[error("there are more than {most} sources of one family; merge neighbouring prefixes")]
+    TooManySources {
+        /// As many there may be.
+        most: usize,
+    },
     /// Attaching failed.
     #[error("cannot attach the program to {interface}: {source}")]
     Attach {

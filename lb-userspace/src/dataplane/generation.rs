@@ -12,6 +12,9 @@ use super::slots::SlotSpace;
 use super::{DataplaneError, PROGRAM, pins};
 use crate::tables::{Tables, VipKey};
 
+/// The program's name in its object.
+const NAME: &str = "lb";
+
 /// Hands the program's log records to the `log` crate, and so to the daemon's log.
 pub type Logger = aya_log::EbpfLogger<&'static dyn log::Log>;
 
@@ -83,7 +86,7 @@ impl Generation {
             }
         }
         let mut ebpf = loader.load(PROGRAM)?;
-        load_program(&mut ebpf)?;
+        load_program(&mut ebpf, NAME)?;
         Ok(Self {
             ebpf,
             slots: SlotSpace::new(SLOTS),
@@ -93,14 +96,14 @@ impl Generation {
 
     /// The program.
     pub fn program(&mut self) -> Result<&mut Xdp, DataplaneError> {
-        program(&mut self.ebpf)
+        program(&mut self.ebpf, NAME)
     }
 
     /// What the verifier said of it.
     pub fn verified(&mut self) -> Result<Verified, DataplaneError> {
         let info = self.program()?.info()?;
         Ok(Verified {
-            program: "lb".to_owned(),
+            program: NAME.to_owned(),
             verified_instructions: info.verified_instruction_count().unwrap_or_default(),
             jited_bytes: info.size_jitted(),
         })
@@ -123,17 +126,21 @@ impl Generation {
     }
 }
 
-fn program(ebpf: &mut Ebpf) -> Result<&mut Xdp, DataplaneError> {
+/// A program of an object, by its name.
+pub(super) fn program<'a>(
+    ebpf: &'a mut Ebpf,
+    name: &'static str,
+) -> Result<&'a mut Xdp, DataplaneError> {
     let program = ebpf
-        .program_mut("lb")
-        .ok_or(DataplaneError::Missing("lb"))?;
+        .program_mut(name)
+        .ok_or(DataplaneError::Missing(name))?;
     Ok(program.try_into()?)
 }
 
 /// Verifies and compiles the program; a refusal shows the end of the verifier's log.
-fn load_program(ebpf: &mut Ebpf) -> Result<(), DataplaneError> {
+pub(super) fn load_program(ebpf: &mut Ebpf, name: &'static str) -> Result<(), DataplaneError> {
     const LINES: usize = 20;
-    match program(ebpf)?.load() {
+    match program(ebpf, name)?.load() {
         Ok(()) => Ok(()),
         Err(ProgramError::LoadError {
             io_error,

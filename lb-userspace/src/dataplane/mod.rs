@@ -6,6 +6,7 @@
 
 mod attach;
 mod counters;
+mod decapsulation;
 mod error;
 mod fill;
 mod generation;
@@ -18,6 +19,7 @@ use std::path::PathBuf;
 
 pub use attach::Attachment;
 pub use counters::{Counters, Totals};
+pub use decapsulation::{Decapsulation, Frames};
 pub use error::DataplaneError;
 pub use generation::{Generation, Logger, Verified};
 pub use host::Host;

@@ -19,6 +19,8 @@ pub fn changes(old: &Document, new: &Document) -> Vec<String> {
     lines.value("xdp_mode", &old.xdp_mode, &new.xdp_mode);
     lines.value("metrics", &or_none(old.metrics), &or_none(new.metrics));
     lines.value("nat_source", &list(&old.nat_source), &list(&new.nat_source));
+    let tunnels = (&old.tunnel_source, &new.tunnel_source);
+    lines.value("tunnel_source", &list(tunnels.0), &list(tunnels.1));
     lines.value("debug", &old.debug, &new.debug);
     lines.value("flows", &old.flows, &new.flows);
     services(&old.services, &new.services, &mut lines);

@@ -12,11 +12,13 @@ mod firewall;
 pub mod limits;
 mod names;
 mod parse;
+mod path;
 mod reader;
 mod report;
 mod revision;
 mod rule;
 mod service;
+mod sources;
 mod values;
 mod warnings;
 
@@ -47,6 +49,9 @@ pub struct Document {
     /// Source addresses for `full-nat`, at most one per family; a missing family uses the address
     /// that the host's route to the backend prefers.
     pub nat_source: Vec<IpAddr>,
+    /// Outer source addresses of `ipip` and `gue`, at most one prefix per family: up to 32 bits
+    /// behind the prefix vary with the flow.
+    pub tunnel_source: Vec<IpNet>,
     /// Compiles the program with debug logging of every decision.
     pub debug: bool,
     /// Most flows remembered per address family (entries, at least 1,024).
@@ -124,6 +129,11 @@ pub enum Forward {
     FullNat,
     /// Only the Ethernet addresses are rewritten; backends hold the VIP and answer by themselves.
     Dsr,
+    /// The packet travels inside another IP packet; backends unpack it, hold the VIP and answer by
+    /// themselves.
+    Ipip,
+    /// The same behind a UDP header.
+    Gue,
 }
 
 /// One backend of a service.
@@ -251,6 +261,18 @@ pub struct Block {
     pub prefix: IpNet,
     /// When it ends by itself; `None` is never.
     pub until: Option<Timestamp>,
+}
+
+impl Forward {
+    /// Whether packets travel inside others.
+    pub const fn is_tunnel(self) -> bool {
+        matches!(self, Self::Ipip | Self::Gue)
+    }
+
+    /// Whether the backend gets the packet as the client sent it.
+    pub const fn keeps_packet(self) -> bool {
+        matches!(self, Self::Dsr | Self::Ipip | Self::Gue)
+    }
 }
 
 impl Protocol {

@@ -40,8 +40,12 @@ impl Word for Scheduler {
 }
 
 impl Word for Forward {
-    const WORDS: &'static [(&'static str, Self)] =
-        &[("full-nat", Self::FullNat), ("dsr", Self::Dsr)];
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("full-nat", Self::FullNat),
+        ("dsr", Self::Dsr),
+        ("ipip", Self::Ipip),
+        ("gue", Self::Gue),
+    ];
 }
 
 impl Word for Action {
@@ -85,6 +89,8 @@ impl fmt::Display for Forward {
         f.write_str(match self {
             Self::FullNat => "full-nat",
             Self::Dsr => "dsr",
+            Self::Ipip => "ipip",
+            Self::Gue => "gue",
         })
     }
 }

@@ -4,14 +4,14 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use toml::de::DeTable;
 
-use super::addresses::{self, family, unusable};
+use super::addresses;
 use super::reader::{Node, Table};
 use super::report::Report;
-use super::{Document, DocumentError, XdpMode, firewall, limits, service};
+use super::{Document, DocumentError, XdpMode, firewall, limits, service, sources};
 
 /// Keys of the top level.
 const KEYS: &[&str] = &[
@@ -19,6 +19,7 @@ const KEYS: &[&str] = &[
     "xdp_mode",
     "metrics",
     "nat_source",
+    "tunnel_source",
     "debug",
     "flows",
     "service",
@@ -49,7 +50,8 @@ fn document(root: &Table<'_>, report: &mut Report<'_>) -> Option<Document> {
         .find("xdp_mode")
         .map_or(Some(XdpMode::default()), |node| node.word(report));
     let metrics = root.find("metrics").map(|node| metrics(&node, report));
-    let nat_source = nat_source(root, report);
+    let nat_source = sources::nat(root, report);
+    let tunnel_source = sources::tunnel(root, report);
     let debug = root
         .find("debug")
         .map_or(Some(false), |node| node.boolean(report));
@@ -58,7 +60,8 @@ fn document(root: &Table<'_>, report: &mut Report<'_>) -> Option<Document> {
         .map_or(Some(limits::FLOWS_DEFAULT), |node| {
             node.number(report, limits::FLOWS)
         });
-    let services = service::read_all(root, report);
+    // Without a word on sources that are wrong themselves.
+    let services = service::read_all(root, tunnel_source.as_deref(), report);
     let firewall = firewall::read(root, report);
     Some(Document {
         interfaces: interfaces?,
@@ -68,6 +71,7 @@ fn document(root: &Table<'_>, report: &mut Report<'_>) -> Option<Document> {
             None => None,
         },
         nat_source: nat_source?,
+        tunnel_source: tunnel_source?,
         debug: debug?,
         flows: flows?,
         services: services?,
@@ -150,40 +154,6 @@ fn metrics(node: &Node<'_>, report: &mut Report<'_>) -> Option<SocketAddr> {
             None
         }
     }
-}
-
-fn nat_source(root: &Table<'_>, report: &mut Report<'_>) -> Option<Vec<IpAddr>> {
-    const REMEDY: &str = "write at most one IPv4 and one IPv6 address of this host, such as \
-                          nat_source = [\"192.0.2.1\", \"2001:db8::1\"]";
-    let Some(node) = root.find("nat_source") else {
-        return Some(Vec::new());
-    };
-    let items = node.one_or_many(report);
-    let count = items.len();
-    let mut seen = HashMap::new();
-    let sources: Vec<IpAddr> = items
-        .iter()
-        .filter_map(|item| {
-            let text = item.string(report, REMEDY)?;
-            let address = addresses::address(text)
-                .map_err(|complaint| item.wrong(report, complaint.message, complaint.remedy))
-                .ok()?;
-            let loopback = address.is_loopback().then_some("a loopback address");
-            if let Some(what) = unusable(address).or(loopback) {
-                let message = format!("`{address}` is {what}; backends cannot answer to it");
-                item.wrong(report, message, REMEDY);
-                return None;
-            }
-            let family = family(address);
-            if let Some(other) = seen.insert(family, address) {
-                let message = format!("`{other}` and `{address}` are both {family}");
-                item.wrong(report, message, REMEDY);
-                return None;
-            }
-            Some(address)
-        })
-        .collect();
-    (sources.len() == count).then_some(sources)
 }
 
 /// Notes a second use of `key`; `message` is told the line of the first.

@@ -3,10 +3,12 @@
 //! What concerns one service is checked here; the sums over all services are in `across`.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 
-use super::addresses::{self, family, unusable};
+use ipnet::IpNet;
+
+use super::addresses::{self, unusable};
 use super::parse::unique;
+use super::path::Path;
 use super::reader::{Node, Table};
 use super::report::Report;
 use super::{Backend, Check, Forward, Scheduler, Service, Vip, across, check, limits, values};
@@ -24,7 +26,14 @@ struct Taken {
 }
 
 /// Reads every `[[service]]`.
-pub(super) fn read_all(root: &Table<'_>, report: &mut Report<'_>) -> Option<Vec<Service>> {
+///
+/// `tunnels` are the outer sources that the document has; nothing is said about missing ones while
+/// they are `None`.
+pub(super) fn read_all(
+    root: &Table<'_>,
+    tunnels: Option<&[IpNet]>,
+    report: &mut Report<'_>,
+) -> Option<Vec<Service>> {
     let nodes = root.tables(report, "service");
     let count = nodes.len();
     across::count_services(&nodes, report);
@@ -33,7 +42,7 @@ pub(super) fn read_all(root: &Table<'_>, report: &mut Report<'_>) -> Option<Vec<
     let services: Vec<Service> = nodes
         .iter()
         .filter_map(|node| {
-            let service = read(node, &mut taken, report)?;
+            let service = read(node, &mut taken, tunnels, report)?;
             totals.add(&service, node, report);
             Some(service)
         })
@@ -41,7 +50,12 @@ pub(super) fn read_all(root: &Table<'_>, report: &mut Report<'_>) -> Option<Vec<
     (services.len() == count).then_some(services)
 }
 
-fn read(node: &Node<'_>, taken: &mut Taken, report: &mut Report<'_>) -> Option<Service> {
+fn read(
+    node: &Node<'_>,
+    taken: &mut Taken,
+    tunnels: Option<&[IpNet]>,
+    report: &mut Report<'_>,
+) -> Option<Service> {
     let table = node.table(report, KEYS, "begin each service with a line [[service]]")?;
     let name = name(&table, taken, report);
     let vip = vip(&table, taken, report);
@@ -53,7 +67,8 @@ fn read(node: &Node<'_>, taken: &mut Taken, report: &mut Report<'_>) -> Option<S
         .map_or(Some(Forward::default()), |node| node.word(report));
     let check_node = table.find("check");
     let check = check_node.as_ref().map(|node| check::read(node, report));
-    let backends = backends(&table, vip, forward, report);
+    let path = forward.map(|forward| Path { forward, tunnels });
+    let backends = backends(&table, vip, path.as_ref(), report);
     if let (Some(node), Some(Some(check))) = (&check_node, &check) {
         let found = backends.as_deref().unwrap_or_default();
         check_port(node, check, vip, found, report)?;
@@ -107,7 +122,7 @@ fn vip(table: &Table<'_>, taken: &mut Taken, report: &mut Report<'_>) -> Option<
 fn backends(
     table: &Table<'_>,
     vip: Option<Vip>,
-    forward: Option<Forward>,
+    path: Option<&Path<'_>>,
     report: &mut Report<'_>,
 ) -> Option<Vec<Backend>> {
     let node = table.require(report, "backend", BACKEND_REMEDY)?;
@@ -122,8 +137,11 @@ fn backends(
         .iter()
         .filter_map(|item| {
             let (backend, address) = backend(item, report)?;
-            if let Some(vip) = vip {
-                suits(&address, backend.address, vip, forward, report)?;
+            if let (Some(vip), Some(path)) = (vip, path)
+                && let Err(complaint) = path.leads(vip, backend.address)
+            {
+                address.wrong(report, complaint.message, complaint.remedy);
+                return None;
             }
             // Port 0 keeps the packet's port, so it is the same backend as the VIP's port.
             let mut reached = backend.address;
@@ -165,64 +183,6 @@ fn backend<'a>(node: &Node<'a>, report: &mut Report<'_>) -> Option<(Backend, Nod
         drain: drain?,
     };
     Some((backend, address_node))
-}
-
-/// Whether packets for the VIP can be forwarded to the backend.
-fn suits(
-    node: &Node<'_>,
-    backend: SocketAddr,
-    vip: Vip,
-    forward: Option<Forward>,
-    report: &mut Report<'_>,
-) -> Option<()> {
-    let (message, remedy) = if backend.ip() == vip.address {
-        (
-            format!(
-                "`{}` is the VIP itself; its packets would go in circles",
-                backend.ip()
-            ),
-            "write the backend's own address".to_owned(),
-        )
-    } else if backend.is_ipv4() != vip.address.is_ipv4() {
-        (
-            format!(
-                "the backend {backend} is {} and the VIP {vip} is {}; `{}` translates between \
-                 ports, not between families",
-                family(backend.ip()),
-                family(vip.address),
-                forward.unwrap_or_default(),
-            ),
-            format!("use the backend's {} address", family(vip.address)),
-        )
-    } else if backend.port() == 0 || backend.port() == vip.port {
-        return Some(());
-    } else if forward == Some(Forward::Dsr) {
-        (
-            format!(
-                "the backend's port {} is not the VIP's port {}, and `dsr` leaves ports alone",
-                backend.port(),
-                vip.port
-            ),
-            if vip.port == 0 {
-                "write port 0, or set forward = \"full-nat\"".to_owned()
-            } else {
-                format!("write port {}, or set forward = \"full-nat\"", vip.port)
-            },
-        )
-    } else if vip.port == 0 {
-        (
-            format!(
-                "the VIP {vip} takes any port, and all of them would end at port {} of this backend",
-                backend.port()
-            ),
-            "write port 0 here, which keeps the packet's port, or name the port in the VIP"
-                .to_owned(),
-        )
-    } else {
-        return Some(());
-    };
-    node.wrong(report, message, remedy);
-    None
 }
 
 /// Whether the check knows which port to probe.

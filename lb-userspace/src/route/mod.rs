@@ -14,6 +14,7 @@ mod watch;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use lb_common::abi::Hop;
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteMetric, RouteType, RouteVia,
 };
@@ -23,6 +24,7 @@ pub use self::error::RouteError;
 pub use self::link::{Link, Xdp, XdpMode};
 use self::request::Connection;
 pub use self::watch::{Changes, watch};
+use crate::compile::Way;
 
 /// Where packets to an address leave, and with which Ethernet addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +46,18 @@ pub struct NextHop {
     pub source: IpAddr,
     /// Longest packet in bytes, without the Ethernet header: the route's limit or the link's.
     pub mtu: u32,
+}
+
+impl NextHop {
+    /// The way as the program takes it.
+    pub fn way(&self) -> Way {
+        let hop = |mac| Hop::new(self.interface, mac, self.source_mac);
+        Way {
+            hop: self.destination_mac.map(hop).unwrap_or_default(),
+            source: Some(self.source).filter(|source| !source.is_unspecified()),
+            mtu: u16::try_from(self.mtu).unwrap_or(u16::MAX),
+        }
+    }
 }
 
 /// Answers questions about routes, for the network namespace in which it was opened.

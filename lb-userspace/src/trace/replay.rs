@@ -11,7 +11,7 @@ use lb_common::abi::{Hop, Reason, Trace};
 
 use super::names::Names;
 use super::{TraceError, Traced};
-use crate::compile::{BackendView, Surroundings, compile};
+use crate::compile::{BackendView, Surroundings, Way, compile};
 use crate::dataplane::{DataplaneError, Generation, Host};
 use crate::document::{self, Document};
 use crate::ids::Ids;
@@ -26,7 +26,9 @@ const ETHERNET_HEADER: usize = 14;
 /// The longest frame that lies in one piece: a page of 4 KiB without the headroom of XDP (256
 /// bytes) and the kernel's `skb_shared_info` (320 bytes). Of a longer one the program would see the
 /// beginning only, which no driver shows to a program that does not ask for it.
-const LONGEST: usize = 4096 - 256 - 320;
+const LONGEST: usize = 4096 - HEADROOM - 320;
+/// As much a frame can grow.
+const HEADROOM: usize = 256;
 /// The map that the program leaves its decision in.
 const TRACE: &str = "TRACE";
 /// No reason has this number.
@@ -64,16 +66,12 @@ impl Replay {
         let host = Host::probe()?;
         let mut ids = Ids::default();
         ids.assign(&document);
-        let hops = hops(&document).await;
+        let ways = ways(&document).await;
         let view = |_: &str, address: SocketAddr| {
-            let (hop, source) = hops
-                .get(&address.ip())
-                .copied()
-                .unwrap_or((placeholder(), None));
+            let way = ways.get(&address.ip()).copied();
             BackendView {
                 healthy: true,
-                hop,
-                source,
+                way: way.unwrap_or_else(placeholder),
             }
         };
         let around = Surroundings {
@@ -117,6 +115,7 @@ impl Replay {
         if frame.len() > LONGEST {
             return Ok((traced, &self.out));
         }
+        self.out.resize(frame.len() + HEADROOM, 0);
         // Overwritten on every CPU: the one that changes is the one that ran.
         self.generation.set_on_each_cpu(TRACE, 0, NOT_RUN)?;
         let options = TestRunOptions {
@@ -150,44 +149,43 @@ impl Replay {
     }
 }
 
-fn placeholder() -> Hop {
-    Hop::new(INGRESS, PLACEHOLDER, PLACEHOLDER)
+fn placeholder() -> Way {
+    Way {
+        hop: Hop::new(INGRESS, PLACEHOLDER, PLACEHOLDER),
+        ..Way::default()
+    }
 }
 
-/// The way to each backend, and our address on it. A document whose interfaces do not exist here is
+/// The way to each backend. A document whose interfaces do not exist here is
 /// about another machine, whose routes this one does not know.
-async fn hops(document: &Document) -> HashMap<IpAddr, (Hop, Option<IpAddr>)> {
-    let mut hops = HashMap::new();
+async fn ways(document: &Document) -> HashMap<IpAddr, Way> {
+    let mut ways = HashMap::new();
     let exists = |name: &String| nix::net::if_::if_nametoindex(name.as_str()).is_ok();
     if !document.interfaces.iter().any(exists) {
-        return hops;
+        return ways;
     }
     let Ok(routes) = Routes::open().await else {
-        return hops;
+        return ways;
     };
     let backends = document
         .services
         .iter()
         .flat_map(|service| &service.backends);
     for address in backends.map(|backend| backend.address.ip()) {
-        let Ok(way) = routes.next_hop(address).await else {
+        let Ok(mut next_hop) = routes.next_hop(address).await else {
             continue;
         };
         // Frames arrive on an interface of the document; leaving by it means TX.
-        let ours = document.interfaces.contains(&way.interface_name);
-        let interface = if ours { INGRESS } else { way.interface };
-        let hop = way
-            .destination_mac
-            .map_or_else(placeholder, |mac| Hop::new(interface, mac, way.source_mac));
-        hops.insert(
-            address,
-            (
-                hop,
-                Some(way.source).filter(|source| !source.is_unspecified()),
-            ),
-        );
+        if document.interfaces.contains(&next_hop.interface_name) {
+            next_hop.interface = INGRESS;
+        }
+        let mut way = next_hop.way();
+        if next_hop.destination_mac.is_none() {
+            way.hop = placeholder().hop;
+        }
+        ways.insert(address, way);
     }
-    hops
+    ways
 }
 
 /// The names of XDP's return values (`enum xdp_action`).

@@ -7,7 +7,7 @@ use lb_common::abi::{FlowState, Hop};
 use lb_userspace::document::{Forward, Protocol};
 
 use super::{Change, Expect};
-use crate::packet::{ACK, CLIENT_MAC, PSH, Packet, SYN};
+use crate::packet::{ACK, CLIENT_MAC, Outer, PSH, Packet, SYN};
 use crate::ring::{FlowView, ReverseView, Table, Tuple};
 use crate::world::{BackendSetup, INTERFACE, OUR_MAC, Setup, backend_hop};
 
@@ -25,13 +25,19 @@ pub struct Scene {
     pub protocol: Protocol,
     /// How packets reach the backend.
     pub forward: Forward,
+    /// The backends are of the other family.
+    pub crosses: bool,
 }
 
 impl std::fmt::Display for Scene {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let family = if self.v6 { "v6" } else { "v4" };
-        let forward = if self.is_nat() { "full-nat" } else { "dsr" };
-        write!(f, "{family} {} {forward}", self.protocol)
+        write!(f, "{family} {} {}", self.protocol, self.forward)?;
+        match (self.crosses, self.v6) {
+            (false, _) => Ok(()),
+            (true, false) => f.write_str(" to v6"),
+            (true, true) => f.write_str(" to v4"),
+        }
     }
 }
 
@@ -41,22 +47,40 @@ impl Scene {
         v6: false,
         protocol: Protocol::Tcp,
         forward: Forward::FullNat,
+        crosses: false,
     };
+    /// Every mode, and whether its backends are of the other family.
+    const MODES: [(Forward, bool); 6] = [
+        (Forward::FullNat, false),
+        (Forward::Dsr, false),
+        (Forward::Ipip, false),
+        (Forward::Ipip, true),
+        (Forward::Gue, false),
+        (Forward::Gue, true),
+    ];
 
-    /// All eight combinations.
+    /// All combinations.
     pub fn all() -> Vec<Self> {
         let mut all = Vec::new();
         for v6 in [false, true] {
             for protocol in [Protocol::Tcp, Protocol::Udp] {
-                for forward in [Forward::FullNat, Forward::Dsr] {
+                for (forward, crosses) in Self::MODES {
                     all.push(Self {
                         v6,
                         protocol,
                         forward,
+                        crosses,
                     });
                 }
             }
         }
+        all
+    }
+
+    /// Those whose packets travel as they are or translated.
+    pub fn all_without_tunnels() -> Vec<Self> {
+        let mut all = Self::all();
+        all.retain(|scene| !scene.forward.is_tunnel());
         all
     }
 
@@ -84,13 +108,20 @@ impl Scene {
         self.forward == Forward::FullNat
     }
 
-    /// An address of the family: the IPv4 network's last byte, or the IPv6 prefix's last word.
+    /// Whether it leaves what lies beyond the Ethernet header alone.
+    pub fn is_direct(self) -> bool {
+        self.forward == Forward::Dsr
+    }
+
+    /// An address of the clients' family: the IPv4 network's last byte, or the IPv6 prefix's last
+    /// word.
     fn address(self, v4: [u8; 3], v6: u16, last: u8) -> IpAddr {
-        if self.v6 {
-            IpAddr::from([0x2001, 0xdb8, v6, 0, 0, 0, 0, u16::from(last)])
-        } else {
-            IpAddr::from([v4[0], v4[1], v4[2], last])
-        }
+        address(self.v6, v4, v6, last)
+    }
+
+    /// The same in the backends' family.
+    fn far_address(self, v4: [u8; 3], v6: u16, last: u8) -> IpAddr {
+        address(self.v6 != self.crosses, v4, v6, last)
     }
 
     /// A client by number.
@@ -103,14 +134,19 @@ impl Scene {
         SocketAddr::new(self.address([192, 0, 2], 0xf, 10), 80)
     }
 
+    /// An address of the clients' family that no service has.
+    pub fn other_address(self) -> IpAddr {
+        self.address([10, 0, 0], 0xb, 1)
+    }
+
     /// Our address towards backends.
     pub fn our_address(self) -> IpAddr {
-        self.address([10, 0, 0], 0xb, 1)
+        self.far_address([10, 0, 0], 0xb, 1)
     }
 
     /// A backend by its id.
     pub fn backend(self, id: u8) -> SocketAddr {
-        SocketAddr::new(self.address([10, 0, 0], 0xb, 11 + id), 8080)
+        SocketAddr::new(self.far_address([10, 0, 0], 0xb, 11 + id), 8080)
     }
 
     /// The way to a backend.
@@ -133,13 +169,9 @@ impl Scene {
 
     /// A configuration of this service with these backends.
     pub fn setup_of(self, backends: &[BackendSetup]) -> Setup {
-        Setup::new(&[self.our_address()]).service(
-            SERVICE,
-            self.vip(),
-            self.protocol,
-            self.forward,
-            backends,
-        )
+        Setup::new(&[self.our_address()])
+            .tunnels(&[self.our_address().into()])
+            .service(SERVICE, self.vip(), self.protocol, self.forward, backends)
     }
 
     /// A client's first packet.
@@ -176,14 +208,27 @@ impl Scene {
     /// What a client's packet looks like on its way to a backend.
     pub fn at_backend(self, packet: &Packet, backend: u8) -> Packet {
         let hop = self.backend_hop(backend);
-        if self.is_nat() {
-            let source = SocketAddr::new(self.our_address(), NAT_PORT);
-            packet
-                .clone()
-                .translated(source, self.backend(backend))
-                .sent_to(&hop)
-        } else {
-            packet.clone().sent_to(&hop)
+        let sent = packet.clone().sent_to(&hop);
+        match self.forward {
+            Forward::FullNat => {
+                let source = SocketAddr::new(self.our_address(), NAT_PORT);
+                sent.translated(source, self.backend(backend))
+            }
+            Forward::Dsr => sent,
+            Forward::Ipip => sent.inside(self.outer(packet, backend, false)),
+            Forward::Gue => sent.inside(self.outer(packet, backend, true)),
+        }
+    }
+
+    /// The tunnel of a client's packet to a backend.
+    fn outer(self, packet: &Packet, backend: u8, udp: bool) -> Outer {
+        let flow = packet.flow();
+        let source_port = 0xc000 | (flow & 0x3fff) as u16;
+        Outer {
+            source: self.our_address(),
+            destination: self.backend(backend).ip(),
+            flow_label: flow & 0xf_ffff,
+            udp: udp.then_some((source_port, 6080)),
         }
     }
 
@@ -318,5 +363,14 @@ impl Scene {
             changes.push(Change::Reverse(table, self.reply_tuple(backend), way));
         }
         changes
+    }
+}
+
+/// An address of a family: the IPv4 network's last byte, or the IPv6 prefix's last word.
+fn address(is_v6: bool, v4: [u8; 3], v6: u16, last: u8) -> IpAddr {
+    if is_v6 {
+        IpAddr::from([0x2001, 0xdb8, v6, 0, 0, 0, 0, u16::from(last)])
+    } else {
+        IpAddr::from([v4[0], v4[1], v4[2], last])
     }
 }

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use lb_common::abi::limits::RULES;
 use lb_userspace::document::{Action, AddressMatch, Forward, Protocol, Rule};
 use lb_userspace::tables::Tables;
@@ -131,6 +131,14 @@ impl Family {
         self.address(0xac10_ffff)
     }
 
+    /// Our addresses in tunnels.
+    fn tunnels(self) -> IpNet {
+        match self {
+            V4 => IpNet::V4(Ipv4Net::new_assert([172, 17, 0, 0].into(), 16)),
+            V6 => IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::from_bits(1 << 120), 64)),
+        }
+    }
+
     /// An address that is no service's.
     fn host(self) -> SocketAddr {
         SocketAddr::new(self.address(0xc000_0201), 80)
@@ -161,6 +169,11 @@ pub fn stages(scale: Scale) -> Vec<Stage> {
     for forward in [Forward::Dsr, Forward::FullNat] {
         for family in Family::ALL {
             stages.push(mode(forward, family, true, scale));
+            stages.push(mode(forward, family, false, scale));
+        }
+    }
+    for forward in [Forward::Ipip, Forward::Gue] {
+        for family in Family::ALL {
             stages.push(mode(forward, family, false, scale));
         }
     }
@@ -219,13 +232,8 @@ fn strangers() -> Stage {
 
 /// One forwarding mode in one family.
 fn mode(forward: Forward, family: Family, firewall: bool, scale: Scale) -> Stage {
-    let word = if forward == Forward::Dsr {
-        "dsr"
-    } else {
-        "full-nat"
-    };
     let with = if firewall { "firewall" } else { "no firewall" };
-    let name = format!("{word} {}, {with}", family.name());
+    let name = format!("{forward} {}, {with}", family.name());
     let flows: &[u32] = match scale {
         Scale::Brief => &[1],
         Scale::Small | Scale::Full => &[1, NAT_FLOWS],
@@ -327,6 +335,7 @@ fn balancer(forward: Forward, family: Family, firewall: bool) -> Setup {
         .map(|index| BackendSetup::new(family.backend(index)))
         .collect();
     let setup = Setup::new(&[family.ours()])
+        .tunnels(&[family.tunnels()])
         .flows(2 * NAT_FLOWS)
         .nat_ports(NAT_PORTS.0, NAT_PORTS.1)
         .service("web", family.vip(), Protocol::Tcp, forward, &backends);

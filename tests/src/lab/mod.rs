@@ -29,6 +29,7 @@ pub mod traffic;
 mod wait;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::unistd::geteuid;
@@ -44,6 +45,9 @@ pub use namespace::Namespace;
 pub use plan::{Host, Plan};
 pub use process::Process;
 pub use wait::wait_until;
+
+/// How long a program may take until it says that it has started.
+const START_BOUND: Duration = Duration::from_secs(30);
 
 /// Why a lab cannot run here; `None` when it can. Tests print it and skip.
 pub fn obstacle() -> Option<&'static str> {
@@ -194,6 +198,36 @@ impl Lab {
         host.start(&self.server)?;
         self.backends.push(host);
         Ok(number)
+    }
+
+    /// Starts a program on backend `number`, and waits until its log has `word`.
+    ///
+    /// # Errors
+    /// It cannot be started, or ends or says nothing in time; the error shows its log.
+    pub fn start_on_backend(
+        &self,
+        number: u8,
+        program: &Path,
+        arguments: &[&str],
+        word: &str,
+    ) -> Result<Process> {
+        let namespace = self.backend(number)?;
+        let name = format!(
+            "{}-{}",
+            Plan::backend_name(number),
+            arguments.join("-").replace('/', "_")
+        );
+        let mut command = namespace.command(program);
+        command.args(arguments);
+        let mut process = Process::start(self.footprint(), &name, &mut command)?;
+        let started = wait_until("a word of the program", START_BOUND, || {
+            if let Some(status) = process.ended()? {
+                bail!("it ended ({status})");
+            }
+            Ok(process.log().contains(word).then_some(()))
+        });
+        started.with_context(|| format!("`{name}` says:\n{}", process.log()))?;
+        Ok(process)
     }
 
     /// Kills the server of backend `number`: its connections break, new ones are refused.

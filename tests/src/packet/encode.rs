@@ -3,25 +3,27 @@
 use std::net::IpAddr;
 
 use etherparse::{
-    EtherType, Ethernet2Header, IpFragOffset, IpNumber, Ipv4Header, Ipv6FlowLabel, Ipv6Header,
-    SingleVlanHeader, TcpHeader, UdpHeader, VlanId, VlanPcp,
+    EtherType, Ethernet2Header, IpDscp, IpEcn, IpFragOffset, IpNumber, Ipv4Header, Ipv6FlowLabel,
+    Ipv6Header, SingleVlanHeader, TcpHeader, UdpHeader, VlanId, VlanPcp,
 };
 
-use super::{ACK, FIN, PSH, Packet, RST, SYN, Transport};
+use super::{ACK, FIN, Outer, PSH, Packet, RST, SYN, Transport};
 
 pub(super) fn frame(packet: &Packet) -> Vec<u8> {
     let mut bytes = link(packet);
-    bytes.extend(network(packet));
+    bytes.extend(match &packet.outer {
+        Some(outer) => tunnel(packet, outer),
+        None => network(packet),
+    });
     bytes.resize(bytes.len() + packet.padding, 0x5a);
     bytes
 }
 
 fn link(packet: &Packet) -> Vec<u8> {
-    let network = if packet.source.is_ipv4() {
-        0x0800
-    } else {
-        0x86dd
-    };
+    let first = packet
+        .outer
+        .map_or(packet.source.ip(), |outer| outer.source);
+    let network = if first.is_ipv4() { 0x0800 } else { 0x86dd };
     let mut types: Vec<u16> = packet.tags.iter().map(|(kind, _)| *kind).collect();
     types.push(network);
     let header = Ethernet2Header {
@@ -42,6 +44,51 @@ fn link(packet: &Packet) -> Vec<u8> {
     bytes
 }
 
+fn tunnel(packet: &Packet, outer: &Outer) -> Vec<u8> {
+    let mut body = network(packet);
+    let mut protocol = if packet.source.is_ipv4() {
+        IpNumber::IPV4
+    } else {
+        IpNumber::IPV6
+    };
+    if let Some((source_port, destination_port)) = outer.udp {
+        let header = UdpHeader {
+            source_port,
+            destination_port,
+            length: u16::try_from(8 + body.len()).unwrap(),
+            checksum: 0,
+        };
+        body.splice(..0, header.to_bytes());
+        protocol = IpNumber::UDP;
+    }
+    let header = match (outer.source, outer.destination) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            let (source, destination) = (source.octets(), destination.octets());
+            let length = u16::try_from(body.len()).unwrap();
+            let mut header = Ipv4Header::new(length, 64, protocol, source, destination).unwrap();
+            header.dont_fragment = true;
+            header.dscp = IpDscp::try_new(packet.traffic_class >> 2).unwrap();
+            header.ecn = IpEcn::try_new(packet.traffic_class & 3).unwrap();
+            header.header_checksum = header.calc_header_checksum();
+            header.to_bytes().to_vec()
+        }
+        (IpAddr::V6(source), IpAddr::V6(destination)) => Ipv6Header {
+            traffic_class: packet.traffic_class,
+            flow_label: outer.flow_label.try_into().unwrap(),
+            payload_length: u16::try_from(body.len()).unwrap(),
+            next_header: protocol,
+            hop_limit: 64,
+            source: source.octets(),
+            destination: destination.octets(),
+        }
+        .to_bytes()
+        .to_vec(),
+        _ => panic!("the ends of the tunnel are of two families"),
+    };
+    body.splice(..0, header);
+    body
+}
+
 fn network(packet: &Packet) -> Vec<u8> {
     let body = transport(packet);
     match (packet.source.ip(), packet.destination.ip()) {
@@ -58,6 +105,8 @@ fn network(packet: &Packet) -> Vec<u8> {
             header.dont_fragment = packet.fragment == (0, false);
             header.fragment_offset = IpFragOffset::try_new(packet.fragment.0).unwrap();
             header.more_fragments = packet.fragment.1;
+            header.dscp = IpDscp::try_new(packet.traffic_class >> 2).unwrap();
+            header.ecn = IpEcn::try_new(packet.traffic_class & 3).unwrap();
             header.options = packet.options.as_slice().try_into().unwrap();
             header.set_payload_len(body.len()).unwrap();
             header.header_checksum = header.calc_header_checksum();
@@ -68,7 +117,7 @@ fn network(packet: &Packet) -> Vec<u8> {
         (IpAddr::V6(source), IpAddr::V6(destination)) => {
             let chain = extensions(packet);
             let header = Ipv6Header {
-                traffic_class: 0,
+                traffic_class: packet.traffic_class,
                 flow_label: Ipv6FlowLabel::ZERO,
                 payload_length: u16::try_from(chain.len() + body.len()).unwrap(),
                 next_header: IpNumber(

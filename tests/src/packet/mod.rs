@@ -12,9 +12,9 @@ mod encode;
 mod extension;
 pub mod verify;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
-use lb_common::abi::Hop;
+use lb_common::abi::{FlowKey, Hop, V4, V6};
 
 pub use extension::Extension;
 
@@ -47,6 +47,8 @@ pub struct Packet {
     pub destination: SocketAddr,
     /// Time to live or hop limit.
     pub hop_limit: u8,
+    /// DSCP and ECN.
+    pub traffic_class: u8,
     /// IPv4 options; a multiple of four bytes.
     pub options: Vec<u8>,
     /// IPv6 extension headers in order.
@@ -59,6 +61,21 @@ pub struct Packet {
     pub payload: Vec<u8>,
     /// Bytes of link padding behind the IP packet.
     pub padding: usize,
+    /// The packet that all this is inside of.
+    pub outer: Option<Outer>,
+}
+
+/// The headers of a tunnel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outer {
+    /// Source address.
+    pub source: IpAddr,
+    /// Destination address.
+    pub destination: IpAddr,
+    /// IPv6: the flow label.
+    pub flow_label: u32,
+    /// With a UDP header between the two: its ports.
+    pub udp: Option<(u16, u16)>,
 }
 
 /// What an IP packet carries.
@@ -108,12 +125,14 @@ impl Packet {
             source,
             destination,
             hop_limit: 64,
+            traffic_class: 0,
             options: Vec::new(),
             extensions: Vec::new(),
             fragment: (0, false),
             transport,
             payload: Vec::new(),
             padding: 0,
+            outer: None,
         }
     }
 
@@ -218,6 +237,38 @@ impl Packet {
         self.destination = destination;
         self.hop_limit -= 1;
         self
+    }
+
+    /// As it leaves a router by a tunnel.
+    #[must_use]
+    pub fn inside(mut self, outer: Outer) -> Self {
+        self.outer = Some(outer);
+        self.hop_limit -= 1;
+        self
+    }
+
+    /// With another DSCP and ECN.
+    #[must_use]
+    pub fn traffic_class(mut self, traffic_class: u8) -> Self {
+        self.traffic_class = traffic_class;
+        self
+    }
+
+    /// The engine's hash of its flow, which no standard prescribes.
+    pub fn flow(&self) -> u32 {
+        let (source, destination) = (self.source.ip(), self.destination.ip());
+        let (from, to) = (self.source.port(), self.destination.port());
+        match (source, destination) {
+            (IpAddr::V4(source), IpAddr::V4(destination)) => {
+                let (source, destination) = (V4::from(source), V4::from(destination));
+                FlowKey::new((source, from), (destination, to), self.protocol()).hash()
+            }
+            (IpAddr::V6(source), IpAddr::V6(destination)) => {
+                let (source, destination) = (V6::from(source), V6::from(destination));
+                FlowKey::new((source, from), (destination, to), self.protocol()).hash()
+            }
+            _ => panic!("source and destination are of two families"),
+        }
     }
 
     /// The protocol number behind all extension headers.

@@ -29,7 +29,7 @@ struct Ip<'a> {
     payload: &'a [u8],
 }
 
-/// Reads a TCP or UDP frame; an error says what a receiver would reject it for.
+/// Reads a TCP or UDP frame, in a tunnel or not; an error says what a receiver would reject it for.
 pub fn receive(frame: &[u8]) -> Result<Received, String> {
     let (link, mut rest) = Ethernet2Header::from_slice(frame).map_err(text)?;
     let mut ether_type = link.ether_type.0;
@@ -42,6 +42,7 @@ pub fn receive(frame: &[u8]) -> Result<Received, String> {
         0x86dd => v6(rest)?,
         other => return Err(format!("EtherType {other:#06x} is not IP")),
     };
+    let ip = unpack(ip)?;
     let (ports, payload) = match ip.protocol {
         6 => {
             let tcp = TcpSlice::from_slice(ip.payload).map_err(text)?;
@@ -68,6 +69,24 @@ pub fn receive(frame: &[u8]) -> Result<Received, String> {
         hop_limit: ip.hop_limit,
         payload: payload.to_vec(),
     })
+}
+
+/// What is inside a tunnel, as its end finds it; a packet that is in none is as it was.
+fn unpack(ip: Ip<'_>) -> Result<Ip<'_>, String> {
+    match ip.protocol {
+        4 => v4(ip.payload),
+        41 => v6(ip.payload),
+        17 => {
+            let udp = UdpSlice::from_slice(ip.payload).map_err(text)?;
+            let first = udp.payload().first().map_or(0, |byte| byte >> 4);
+            match (udp.destination_port(), first) {
+                (6080, 4) => v4(udp.payload()),
+                (6080, 6) => v6(udp.payload()),
+                _ => Ok(ip),
+            }
+        }
+        _ => Ok(ip),
+    }
 }
 
 fn v4(bytes: &[u8]) -> Result<Ip<'_>, String> {

@@ -49,7 +49,7 @@ pub(super) fn configuration(ports: u16) -> Setup {
     };
     let sources = [Scene::PLAIN.our_address(), v6.our_address()];
     let mut setup = Setup::new(&sources).nat_ports(20_000, ports).flows(65_536);
-    for scene in Scene::all() {
+    for scene in Scene::all_without_tunnels() {
         let backends = [0, 1, 2].map(|id| BackendSetup::new(scene.backend(id)));
         setup = setup.service(
             &scene.to_string(),
@@ -100,7 +100,7 @@ impl Writer {
 impl Simulation {
     /// Plans a change of one backend: it fails, recovers, drains, goes, or comes.
     pub(super) fn change(&mut self) -> Result<(), String> {
-        let scenes = Scene::all();
+        let scenes = Scene::all_without_tunnels();
         let scene = scenes[self.random.random_range(0..scenes.len())];
         let name = scene.to_string();
         let number = self.random.random_range(0..BACKENDS);

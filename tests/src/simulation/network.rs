@@ -63,7 +63,7 @@ impl Simulation {
 
     /// A new connection from a port of its own.
     fn connect(&mut self) {
-        let scenes = Scene::all();
+        let scenes = Scene::all_without_tunnels();
         let scene = scenes[self.random.random_range(0..scenes.len())];
         let number = self.connections.len() as u32;
         let mut client = scene.client((number % 100) as u8);

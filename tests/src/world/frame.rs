@@ -47,4 +47,20 @@ impl Frame for HostFrame {
         }
         self.bytes.get_mut(at..at.checked_add(N)?)?.try_into().ok()
     }
+
+    fn grow_head(&mut self, by: usize) -> Option<()> {
+        if let Some(writes) = &mut self.writes {
+            *writes = writes.checked_sub(1)?;
+        }
+        self.bytes.splice(..0, std::iter::repeat_n(0, by));
+        Some(())
+    }
+
+    fn shrink_head(&mut self, by: usize) -> Option<()> {
+        if let Some(writes) = &mut self.writes {
+            *writes = writes.checked_sub(1)?;
+        }
+        // The kernel leaves an Ethernet header at least.
+        (by + 14 <= self.bytes.len()).then(|| drop(self.bytes.drain(..by)))
+    }
 }

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 use lb_common::abi::Hop;
-use lb_userspace::compile::{BackendView, Surroundings, compile};
+use lb_userspace::compile::{BackendView, Surroundings, Way, compile};
 use lb_userspace::document::{
     Action, AddressMatch, Backend, Block, Document, Forward, Protocol, Rule, Scheduler, Service,
     Vip,
@@ -87,6 +87,13 @@ impl Setup {
     #[must_use]
     pub fn nat_ports(mut self, first: u16, count: u16) -> Self {
         self.nat_ports = (first, count);
+        self
+    }
+
+    /// The outer sources of tunnels, one for each family.
+    #[must_use]
+    pub fn tunnels(mut self, sources: &[IpNet]) -> Self {
+        self.document.tunnel_source = sources.to_vec();
         self
     }
 
@@ -210,8 +217,11 @@ impl Setup {
             let (healthy, hop) = known.copied().unwrap_or_default();
             BackendView {
                 healthy,
-                hop,
-                source: None,
+                way: Way {
+                    hop,
+                    source: None,
+                    mtu: 1500,
+                },
             }
         };
         let around = Surroundings {

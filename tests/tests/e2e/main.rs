@@ -12,3 +12,4 @@ mod life;
 mod scene;
 mod side_by_side;
 mod starts;
+mod tunnels;

@@ -19,7 +19,7 @@ pub(super) const DIRECTORY: &str = "/lb";
 
 /// Binaries and test programs, by the name of their target.
 const BINARIES: [&str; 2] = ["lb", "lab"];
-const TESTS: [&str; 3] = ["kernel", "differential", "e2e"];
+const TESTS: [&str; 4] = ["kernel", "decapsulation", "differential", "e2e"];
 
 /// Built programs.
 #[derive(Debug)]

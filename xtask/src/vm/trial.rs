@@ -89,7 +89,7 @@ impl Extent {
     fn end_to_end(self) -> &'static str {
         match self {
             Self::Quick => "weights_are_exact a_killed_daemon",
-            Self::Full => "weights_are_exact counts::dsr life::",
+            Self::Full => "weights_are_exact counts::dsr tunnels:: life::",
         }
     }
 
@@ -170,6 +170,7 @@ fn script(extent: Extent, has_tools: bool) -> String {
     };
     part(format!("verify {DIRECTORY}/lb internal-verify --json"));
     part(format!("kernel {DIRECTORY}/deps/kernel {}", extent.cases()));
+    part(format!("decapsulation {DIRECTORY}/deps/decapsulation"));
     part(format!("differential {DIRECTORY}/deps/differential"));
     if has_tools {
         part(format!("e2e {DIRECTORY}/deps/e2e {}", extent.end_to_end()));
@@ -222,7 +223,7 @@ fn read(part: &Part<'_>, figures: &mut Figures) -> Result<()> {
             figures.verified = verify::parse(&lines.collect::<Vec<_>>().join("\n"))?;
             figures.off = off(&figures.verified);
         }
-        "kernel" | "differential" => read_tests(part, &mut figures.ring)?,
+        "kernel" | "decapsulation" | "differential" => read_tests(part, &mut figures.ring)?,
         "e2e" => read_tests(part, figures.end_to_end.get_or_insert_default())?,
         name => bail!("nobody knows what `{name}` is"),
     }

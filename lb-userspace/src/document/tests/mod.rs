@@ -10,6 +10,7 @@ mod changes;
 mod check;
 mod firewall;
 mod limits;
+mod path;
 mod properties;
 mod service;
 mod top;

@@ -4,7 +4,7 @@ use super::{WEB, bad, good, refuses, with_interface};
 use crate::document::limits;
 
 /// The service of [`WEB`] with `old` replaced.
-fn web(old: &str, new: &str) -> String {
+pub(super) fn web(old: &str, new: &str) -> String {
     assert!(WEB.contains(old));
     WEB.replace(old, new)
 }
@@ -168,35 +168,6 @@ fn the_same_backend_twice() {
 }
 
 #[test]
-fn dsr_keeps_the_port() {
-    let rest = web("backend", "forward = \"dsr\"\nbackend");
-    let key = "service[0].backend[0].address";
-    refuses(
-        &rest,
-        "\"10.0.0.11:8080\"",
-        key,
-        "leaves ports alone",
-        "write port 80",
-    );
-    good(&rest.replace("8080", "80"));
-    good(&rest.replace("8080", "0"));
-}
-
-#[test]
-fn a_vip_of_any_port_needs_backends_of_any_port() {
-    let rest = web(":80/tcp", ":0/tcp");
-    let key = "service[0].backend[0].address";
-    refuses(
-        &rest,
-        "\"10.0.0.11:8080\"",
-        key,
-        "takes any port",
-        "write port 0",
-    );
-    good(&rest.replace(":8080", ":0"));
-}
-
-#[test]
 fn weights_out_of_range() {
     for weight in ["0", "1001", "-1"] {
         let rest = web("8080\" }", &format!("8080\", weight = {weight} }}"));
@@ -254,7 +225,7 @@ fn words_that_are_not() {
         "\"nat\"",
         "service[0].forward",
         "not known",
-        "`full-nat` or `dsr`",
+        "`full-nat`, `dsr`, `ipip` or `gue`",
     );
 }
 

@@ -42,7 +42,7 @@ action = "drop"
 fn the_example_file_is_right_and_draws_no_warning() {
     let text = include_str!("../../../../lb.example.toml");
     let document = parse(text, "lb.example.toml").unwrap_or_else(|error| unreachable!("{error}"));
-    assert_eq!(document.services.len(), 4);
+    assert_eq!(document.services.len(), 5);
     assert_eq!(document.warnings(), Vec::<String>::new());
 }
 
@@ -326,6 +326,33 @@ fn nat_sources() {
         "nat_source",
         "not an address",
         "numeric",
+    );
+}
+
+#[test]
+fn tunnel_sources() {
+    let document = good("tunnel_source = [\"172.16.0.0/16\", \"2001:db8::1\"]");
+    let sources = document.tunnel_source.iter().map(ToString::to_string);
+    assert_eq!(
+        sources.collect::<Vec<_>>(),
+        ["172.16.0.0/16", "2001:db8::1/128"]
+    );
+    for (source, message, remedy) in [
+        ("172.16.0.1/16", "beyond its length", "172.16.0.0/16"),
+        ("127.0.0.0/8", "loopback", "routed to this host"),
+        ("224.0.0.0/4", "multicast", "routed to this host"),
+        ("here", "not an address or a prefix", "ADDRESS/LENGTH"),
+    ] {
+        let rest = format!("tunnel_source = \"{source}\"");
+        let place = format!("\"{source}\"");
+        refuses(&rest, &place, "tunnel_source", message, remedy);
+    }
+    refuses(
+        "tunnel_source = [\"100::/64\", \"2001:db8::/64\"]",
+        "\"2001:db8::/64\"",
+        "tunnel_source[1]",
+        "both IPv6",
+        "at most one IPv4",
     );
 }
 #[test]

@@ -318,7 +318,7 @@ fn before_everything() -> Case {
     let dropped = || dropped(0);
     let group = scene.opening(0).link(crate::packet::CLIENT_MAC, [0xff; 6]);
     let mut elsewhere = scene.opening(0);
-    elsewhere.destination.set_ip(scene.our_address());
+    elsewhere.destination.set_ip(scene.other_address());
     Case::new("a block comes before everything else", &mut setup)
         .packet("a first packet", &scene.opening(0), dropped())
         .packet("multicast", &group, dropped())
@@ -433,7 +433,7 @@ fn by_destination(scene: Scene) -> Case {
         ..rule("the VIP is closed", Action::Drop)
     });
     let mut elsewhere = scene.opening(0);
-    elsewhere.destination.set_ip(scene.our_address());
+    elsewhere.destination.set_ip(scene.other_address());
     Case::new(format!("{scene}: destinations"), &mut setup)
         .packet("the VIP", &scene.opening(0), dropped(1))
         .packet("elsewhere", &elsewhere, Expect::pass(Reason::NotOurs))

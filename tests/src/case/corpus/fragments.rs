@@ -43,7 +43,7 @@ fn of_a_vip(scene: Scene) -> Case {
 
 fn of_others(scene: Scene) -> Case {
     let mut to = scene.vip();
-    to.set_ip(scene.our_address());
+    to.set_ip(scene.other_address());
     let mut first = scene.opening(0).fragment(0, true);
     first.destination = to;
     Case::new(

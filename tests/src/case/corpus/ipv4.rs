@@ -56,7 +56,7 @@ fn options(scene: Scene) -> Case {
     case
 }
 
-/// `full-nat` is a hop of the path, `dsr` is not.
+/// Every mode is a hop of the path, but for `dsr`.
 fn last_hop(scene: Scene) -> Case {
     let case = Case::new(
         format!("{scene}: a packet whose hop limit is used up"),
@@ -64,7 +64,7 @@ fn last_hop(scene: Scene) -> Case {
     );
     let last = scene.opening(0).hop_limit(1);
     let none = scene.opening(0).hop_limit(0);
-    if !scene.is_nat() {
+    if scene.is_direct() {
         return case
             .packet("hop limit 1", &last, scene.opened(&last, 0, 0))
             .packet("hop limit 0", &none, {
@@ -77,15 +77,19 @@ fn last_hop(scene: Scene) -> Case {
     }
     let opening = scene.opening(0).hop_limit(2);
     let reply = scene.reply(0, ACK);
-    case.packet("hop limit 1", &last, Expect::drop(Reason::HopLimit).of(0))
+    let case = case
+        .packet("hop limit 1", &last, Expect::drop(Reason::HopLimit).of(0))
         .packet("hop limit 0", &none, Expect::drop(Reason::HopLimit).of(0))
-        .packet("hop limit 2", &opening, scene.opened(&opening, 0, 0))
-        .packet(
-            "reply with hop limit 1",
-            &reply.clone().hop_limit(1),
-            Expect::drop(Reason::HopLimit).of(0).at(0).replying(),
-        )
-        .packet("reply", &reply, scene.returned(&reply, 0, 0))
+        .packet("hop limit 2", &opening, scene.opened(&opening, 0, 0));
+    if !scene.is_nat() {
+        return case;
+    }
+    case.packet(
+        "reply with hop limit 1",
+        &reply.clone().hop_limit(1),
+        Expect::drop(Reason::HopLimit).of(0).at(0).replying(),
+    )
+    .packet("reply", &reply, scene.returned(&reply, 0, 0))
 }
 
 /// Protocols that services do not balance.

@@ -11,6 +11,7 @@ mod link;
 mod services;
 mod strays;
 mod transport;
+mod tunnels;
 
 use super::Case;
 
@@ -56,6 +57,10 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "strays",
         cases: strays::cases,
+    },
+    Group {
+        name: "tunnels",
+        cases: tunnels::cases,
     },
     Group {
         name: "idle",

@@ -27,7 +27,7 @@ pub(super) fn cases() -> Vec<Case> {
 /// Near misses of the VIP.
 fn not_ours(scene: Scene) -> Case {
     let mut other_address = scene.opening(0);
-    other_address.destination.set_ip(scene.our_address());
+    other_address.destination.set_ip(scene.other_address());
     let mut other_port = scene.opening(0);
     other_port.destination.set_port(81);
     let mut other_protocol = scene;

@@ -22,6 +22,8 @@ pub(super) fn cases() -> Vec<Case> {
         cases.push(no_backend(scene));
         cases.push(no_next_hop(scene));
         cases.push(table_full(scene));
+    }
+    for scene in Scene::all_without_tunnels() {
         cases.push(write_refused(scene));
     }
     for scene in Scene::all_nat() {

@@ -14,7 +14,9 @@ pub(super) fn cases() -> Vec<Case> {
         } else {
             cases.push(no_checksum(scene));
             cases.push(udp_lengths(scene));
-            cases.push(checksum_of_zero(scene));
+            if !scene.forward.is_tunnel() {
+                cases.push(checksum_of_zero(scene));
+            }
         }
         cases.push(payloads(scene));
     }
@@ -133,10 +135,10 @@ fn checksum_of_zero(scene: Scene) -> Case {
     case
 }
 
-/// Payloads of odd and even lengths, up to a full frame.
+/// Payloads of odd and even lengths, up to what fits every tunnel.
 fn payloads(scene: Scene) -> Case {
     let mut case = begin(format!("{scene}: payloads of any length"), scene);
-    for length in [0, 1, 2, 3, 1399, 1400] {
+    for length in [0, 1, 2, 3, 1379, 1380] {
         let payload: Vec<u8> = (0..=250).cycle().take(length).collect();
         let packet = scene.following(0).payload(&payload);
         let name = format!("{length} bytes");

@@ -11,7 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 use jiff::Timestamp;
 use lb_common::abi::Hop;
 use lb_userspace::api::types::Edit;
-use lb_userspace::compile::{BackendView, Surroundings, compile};
+use lb_userspace::compile::{BackendView, Surroundings, Way, compile};
 use lb_userspace::document::{
     Document, DocumentError, apply_edit, changes, expire_blocks, parse, revision,
 };
@@ -124,11 +124,14 @@ fn check(document: &Document) {
     ids.assign(document);
     let view = |_: &str, address: SocketAddr| BackendView {
         healthy: address.port() % 3 != 1,
-        hop: Hop::new(2, [2; 6], [4; 6]),
-        source: Some(match address.ip() {
-            IpAddr::V4(_) => IpAddr::from([10, 0, 0, 2]),
-            IpAddr::V6(_) => IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 2]),
-        }),
+        way: Way {
+            hop: Hop::new(2, [2; 6], [4; 6]),
+            source: Some(match address.ip() {
+                IpAddr::V4(_) => IpAddr::from([10, 0, 0, 2]),
+                IpAddr::V6(_) => IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 2]),
+            }),
+            mtu: 1500,
+        },
     };
     let around = Surroundings {
         ids: &ids,

@@ -203,6 +203,7 @@ pub(super) fn scene(v6: bool, udp: bool, dsr: bool) -> Scene {
         v6,
         protocol,
         forward,
+        crosses: false,
     }
 }
 

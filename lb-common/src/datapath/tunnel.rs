@@ -1,0 +1,46 @@
+//! The modes that carry a packet inside another, `ipip` and `gue`.
+
+use super::departure::{Departure, Order};
+use super::{Cell, Env};
+use crate::abi::{Features, FlowKey, Forward, Hop, Reason};
+use crate::wire::tunnel::Tunnel;
+use crate::wire::{Family, Frame};
+
+/// Whether a mode carries packets inside others.
+#[inline(always)]
+pub(super) fn is_mode<E: Env>(env: &E, mode: Forward) -> bool {
+    let features = env.features();
+    features.has(Features::IPIP) && mode == Forward::IPIP
+        || features.has(Features::GUE) && mode == Forward::GUE
+}
+
+/// Sends a client's packet inside another of the backend's family.
+#[inline(always)]
+pub(super) fn enter<A: Family, B: Family, F: Frame, E: Env>(
+    env: &E,
+    frame: &mut F,
+    key: &FlowKey<A>,
+    backend: &E::BackendCell,
+    hop: &Hop,
+    order: Order,
+) -> Departure {
+    let entry = backend.load();
+    let flow = key.hash();
+    let tunnel = Tunnel {
+        source: B::from_wide(entry.source).vary(entry.source_bits, flow),
+        destination: B::from_wide(entry.address),
+        flow,
+        udp: env.features().has(Features::GUE) && order.mode() == Forward::GUE,
+    };
+    let Some(inner) = A::outline(frame, order.at()) else {
+        return Departure::refused(Reason::RewriteFailed);
+    };
+    let mtu = usize::from(entry.mtu);
+    if mtu != 0 && inner.length + tunnel.overhead() > mtu {
+        return Departure::refused(Reason::TooBig);
+    }
+    match tunnel.enter::<A, F>(frame, order.at(), inner, hop) {
+        Some(()) => Departure::by(hop.interface).grown(tunnel.overhead()),
+        None => Departure::refused(Reason::NoHeadroom),
+    }
+}

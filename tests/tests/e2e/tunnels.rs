@@ -1,0 +1,162 @@
+//! Tunnels to backends that unpack them with `lb decap`.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use lb_tests::lab::client::{http_get, udp_ask};
+use lb_tests::lab::server::echoed_by;
+use lb_tests::lab::{Lab, Plan, Process};
+
+use crate::scene::{BOUND, backend, connections, lb, skips, tally, vip};
+
+/// The outer sources; no host has them, and nobody answers to them.
+const SOURCES: [&str; 2] = ["172.16.0.0/16", "100::/64"];
+const BACKENDS: u8 = 3;
+/// Connections to each backend.
+const EACH: u64 = 10;
+
+/// A document with one service, whose backends may be of the other family.
+fn document(forward: &str, v6: bool, crosses: bool) -> String {
+    let vip = vip(v6, Plan::HTTP_PORT);
+    let mut text = format!(
+        "interfaces = [\"{}\"]\ntunnel_source = {SOURCES:?}\n",
+        Plan::INTERFACE
+    );
+    for protocol in ["tcp", "udp"] {
+        let _ = write!(
+            text,
+            "[[service]]\nname = \"{protocol}\"\nvip = \"{vip}/{protocol}\"\nforward = \
+             \"{forward}\"\nbackend = [\n"
+        );
+        for number in 1..=BACKENDS {
+            let address = backend(number, v6 != crosses, Plan::HTTP_PORT);
+            let _ = writeln!(text, "  {{ address = \"{address}\" }},");
+        }
+        text += "]\n";
+    }
+    text
+}
+
+/// Starts `lb decap` on every backend.
+fn unpack(lab: &Lab, from: &[&str]) -> Vec<Process> {
+    let mut arguments = vec!["decap", Plan::INTERFACE];
+    for prefix in from {
+        arguments.extend(["--from", prefix]);
+    }
+    (1..=BACKENDS)
+        .map(|number| {
+            lab.start_on_backend(number, &lb(), &arguments, "unpacking")
+                .unwrap()
+        })
+        .collect()
+}
+
+fn reached(forward: &str, v6: bool, crosses: bool) {
+    if skips() {
+        return;
+    }
+    let lab = Lab::builder().dsr().build().unwrap();
+    let unpacking = unpack(&lab, &SOURCES);
+    let daemon = lab
+        .start_daemon(&lb(), &document(forward, v6, crosses))
+        .unwrap();
+    let to = vip(v6, Plan::HTTP_PORT);
+    let each: BTreeMap<String, u64> = (1..=BACKENDS)
+        .map(|number| (Plan::backend_name(number), EACH))
+        .collect();
+    let count = u64::from(BACKENDS) * EACH;
+    let get = |_| http_get(to, "/", BOUND).unwrap().text();
+    let pages = lab
+        .client()
+        .enter(|| (0..count).map(get).collect::<Vec<_>>());
+    assert_eq!(tally(pages.unwrap()), each);
+    let ask = |index: u64| {
+        let payload = index.to_be_bytes();
+        let source = 20_000 + index as u16;
+        echoed_by(&udp_ask(to, source, &payload, BOUND).unwrap(), &payload).unwrap()
+    };
+    let echoes = lab
+        .client()
+        .enter(|| (0..count).map(ask).collect::<Vec<_>>());
+    assert_eq!(tally(echoes.unwrap()), each);
+    for service in ["tcp", "udp"] {
+        assert_eq!(connections(&daemon, service), [EACH; BACKENDS as usize]);
+    }
+    daemon.stop().unwrap();
+    for mut process in unpacking {
+        process.signal(nix::sys::signal::Signal::SIGTERM).unwrap();
+        assert!(process.wait(BOUND).unwrap().success());
+        let log = process.log();
+        assert!(
+            log.contains("dropped 0 of other sources, 0 malformed"),
+            "{log}"
+        );
+    }
+}
+
+#[test]
+fn ipip() {
+    reached("ipip", false, false);
+}
+
+#[test]
+fn ipip_over_ipv6() {
+    reached("ipip", true, false);
+}
+
+#[test]
+fn ipip_from_ipv4_to_ipv6() {
+    reached("ipip", false, true);
+}
+
+#[test]
+fn ipip_from_ipv6_to_ipv4() {
+    reached("ipip", true, true);
+}
+
+#[test]
+fn gue() {
+    reached("gue", false, false);
+}
+
+#[test]
+fn gue_over_ipv6() {
+    reached("gue", true, false);
+}
+
+#[test]
+fn gue_from_ipv4_to_ipv6() {
+    reached("gue", false, true);
+}
+
+#[test]
+fn gue_from_ipv6_to_ipv4() {
+    reached("gue", true, true);
+}
+
+#[test]
+fn tunnels_of_strangers_are_dropped() {
+    if skips() {
+        return;
+    }
+    let lab = Lab::builder().dsr().build().unwrap();
+    let unpacking = unpack(&lab, &["172.17.0.0/16"]);
+    let daemon = lab
+        .start_daemon(&lb(), &document("ipip", false, false))
+        .unwrap();
+    let to = vip(false, Plan::HTTP_PORT);
+    let bound = std::time::Duration::from_millis(300);
+    let answer = lab
+        .client()
+        .enter(|| udp_ask(to, 20_000, b"anybody?", bound))
+        .unwrap();
+    assert!(answer.is_err(), "a stranger's tunnel was unpacked");
+    daemon.stop().unwrap();
+    let mut dropped = 0;
+    for mut process in unpacking {
+        process.signal(nix::sys::signal::Signal::SIGTERM).unwrap();
+        assert!(process.wait(BOUND).unwrap().success());
+        dropped += u32::from(process.log().contains("dropped 1 of other sources"));
+    }
+    assert_eq!(dropped, 1);
+}
