@@ -16,6 +16,10 @@ pub trait Address: Copy + Eq {
     /// The common form: IPv4 in the first four bytes, the rest zero.
     fn wide(self) -> [u64; 2];
 
+    /// Whether it may be a sender's: neither unspecified, nor loopback, nor multicast, nor (IPv4)
+    /// broadcast or reserved (RFC 1122, section 3.2.1.3; RFC 4291).
+    fn is_sender(self) -> bool;
+
     /// The same address with its last `bits` bits, at most 32, varied by a word.
     #[must_use]
     fn vary(self, bits: u8, by: u32) -> Self;
@@ -95,6 +99,12 @@ impl Address for V4 {
     }
 
     #[inline(always)]
+    fn is_sender(self) -> bool {
+        let [first, ..] = self.octets();
+        first != 0 && first != 127 && first < 224
+    }
+
+    #[inline(always)]
     fn vary(self, bits: u8, by: u32) -> Self {
         Self(self.0 ^ (by & last(bits)).to_be())
     }
@@ -128,6 +138,13 @@ impl Address for V6 {
     #[inline(always)]
     fn wide(self) -> [u64; 2] {
         self.0
+    }
+
+    #[inline(always)]
+    fn is_sender(self) -> bool {
+        let [first, second] = self.0;
+        let local = first == 0 && u64::from_be(second) <= 1;
+        !local && first.to_ne_bytes()[0] != 0xff
     }
 
     #[inline(always)]
@@ -193,6 +210,29 @@ mod tests {
         assert_eq!(six.octets(), octets);
         assert_eq!(V6::from_wide(six.wide()), six);
         assert_eq!(wide(IpAddr::from(octets)), six.wide());
+    }
+
+    #[test]
+    fn senders_are_single_hosts() {
+        for (octets, is_sender) in [
+            ([0, 0, 0, 0], false),
+            ([0, 1, 2, 3], false),
+            ([1, 0, 0, 1], true),
+            ([127, 0, 0, 1], false),
+            ([192, 0, 2, 1], true),
+            ([223, 255, 255, 255], true),
+            ([224, 0, 0, 1], false),
+            ([255, 255, 255, 255], false),
+        ] {
+            assert_eq!(V4::from_octets(octets).is_sender(), is_sender, "{octets:?}");
+        }
+        let six = |first: u8, last: u8| {
+            let mut octets = [0; 16];
+            (octets[0], octets[15]) = (first, last);
+            V6::from_octets(octets).is_sender()
+        };
+        assert!(six(0x20, 1) && six(0xfe, 1) && six(0, 2));
+        assert!(!six(0, 0) && !six(0, 1) && !six(0xff, 1));
     }
 
     #[test]

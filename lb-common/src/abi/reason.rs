@@ -88,6 +88,8 @@ reasons! {
     TooBig = 20, "too_big", Drop;
     /// The driver leaves no room for the tunnel's headers before the packet.
     NoHeadroom = 21, "no_headroom", Drop;
+    /// An echo request to a VIP, answered.
+    EchoReply = 22, "echo_reply", Forward;
 }
 
 impl Reason {

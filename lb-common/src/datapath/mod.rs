@@ -10,6 +10,7 @@ mod env;
 mod firewall;
 mod flow;
 mod forward;
+mod icmp;
 mod nat;
 mod open;
 mod outcome;
@@ -24,6 +25,7 @@ pub use departure::{Departure, Order};
 pub use env::{Cell, Env, Stage, Tables};
 pub use firewall::{Ruling, judge};
 pub use forward::{answer, send};
+pub use icmp::echo;
 pub use nat::claim;
 pub use open::open;
 pub use outcome::{Direction, Notes, Outcome, Verdict};
@@ -117,7 +119,12 @@ where
     if link.multicast {
         return Err(Reason::Multicast);
     }
-    let transport = balanced(env, packet, transport)?;
+    if packet.fragment != Fragment::Whole {
+        return fragment(env, packet);
+    }
+    let Some(transport) = transport else {
+        return icmp::other(frame, env, packet);
+    };
     if let Some(reverse) = nat::reply(env, &key, transport.flags) {
         notes.service = u32::from(reverse.load().service);
         notes.backend = u32::from(reverse.load().backend);
@@ -142,18 +149,10 @@ fn leave<F: Frame, E: Env>(frame: &F, env: &mut E, sent: Sent, notes: Notes) -> 
     outcome
 }
 
-/// The transport header of a packet that services may balance, or why there is none.
+/// Only the first fragment names the ports. Until later ones can be steered after it, none of a VIP's
+/// may reach a backend or the host.
 #[inline(always)]
-fn balanced<A: Family, E: Env + Tables<A>>(
-    env: &E,
-    packet: &Packet<A>,
-    transport: Option<Transport>,
-) -> Result<Transport, Reason> {
-    if packet.fragment == Fragment::Whole {
-        return transport.ok_or(Reason::OtherProtocol);
-    }
-    // Only the first fragment names the ports. Until later ones can be steered after it, none of
-    // a VIP's may reach a backend or the host.
+fn fragment<A: Family, E: Env + Tables<A>>(env: &E, packet: &Packet<A>) -> Sent {
     if service::is_vip(env, packet.destination) {
         Err(Reason::Fragment)
     } else {

@@ -4,8 +4,8 @@
 //! `steps.rs`; everything that goes in and out is made for that.
 
 use super::{
-    Departure, Env, Frame, Order, Ruling, Settled, Tables, answer, claim, judge, open, renew, send,
-    settle,
+    Departure, Env, Frame, Order, Ruling, Settled, Tables, answer, claim, echo, judge, open, renew,
+    send, settle,
 };
 use crate::abi::FlowKey;
 use crate::wire::{Family, TcpFlags};
@@ -95,6 +95,15 @@ pub trait Steps<A: Family>: Tables<A> {
         Self: Env + Sized,
     {
         send(self, frame, key, &backend, order)
+    }
+
+    /// [`echo`] as a step of its own.
+    #[inline(always)]
+    fn echo<F: Frame>(&mut self, frame: &mut F, order: Order) -> Departure
+    where
+        Self: Env + Sized,
+    {
+        echo::<A, F, Self>(self, frame, order)
     }
 
     /// [`answer`] as a step of its own.

@@ -94,6 +94,13 @@ pub fn readdress<F: Frame>(frame: &mut F, hop: &Hop) -> Option<()> {
     Some(())
 }
 
+/// Addresses the frame to where it came from. Tags stay as they are.
+#[inline(always)]
+pub fn turn<F: Frame>(frame: &mut F) -> Option<()> {
+    let back = way_back(frame, 0)?;
+    readdress(frame, &back)
+}
+
 /// Moves the header to the head of a frame that has grown by `by` bytes, before a network header at
 /// `at`. Tags stay; the addresses are left to [`readdress`].
 #[inline(always)]

@@ -78,10 +78,20 @@ pub(super) struct Tcp {
     pub(super) urgent: [u8; 2],
 }
 
+/// What begins every ICMP and `ICMPv6` message (RFC 792, RFC 4443).
+#[repr(C)]
+pub(super) struct Icmp {
+    pub(super) kind: u8,
+    pub(super) code: u8,
+    pub(super) checksum: [u8; 2],
+    /// Identifier and sequence number, or what else the type makes of it.
+    pub(super) rest: [u8; 4],
+}
+
 const _: () = assert!(size_of::<Ethernet>() == EthHdr::LEN && size_of::<Tag>() == VlanHdr::LEN);
 const _: () = assert!(size_of::<Tcp>() == BitfieldTcpHdr::LEN);
 
-header!(Ethernet, Tag, Ipv4Hdr, Ipv6Hdr, Tcp, UdpHdr);
+header!(Ethernet, Tag, Ipv4Hdr, Ipv6Hdr, Tcp, UdpHdr, Icmp);
 
 #[cfg(test)]
 mod tests {
@@ -141,5 +151,6 @@ mod tests {
         ends_with::<Ipv6Hdr>(|header| header.dst_addr.last_chunk_mut().unwrap());
         ends_with::<Tcp>(|header| &mut header.urgent);
         ends_with::<UdpHdr>(|header| &mut header.check);
+        ends_with::<Icmp>(|header| header.rest.last_chunk_mut().unwrap());
     }
 }

@@ -68,6 +68,12 @@ pub trait Family: Address {
     const NETWORK: Network;
     /// What other IP packets call it when they carry it (RFC 2003, RFC 2473).
     const PROTOCOL: u8;
+    /// The protocol number of its control messages (RFC 792, RFC 4443).
+    const ICMP: u8;
+    /// The type of a control message that asks for an echo.
+    const ECHO_REQUEST: u8;
+    /// The type of that which answers it.
+    const ECHO_REPLY: u8;
     /// Bytes of a header without options or extensions.
     const HEADER_LENGTH: usize;
 
@@ -78,6 +84,13 @@ pub trait Family: Address {
     /// 5.3.1; RFC 8200, section 3). The caller has checked that the hop limit is above 1.
     fn readdress<F: Frame>(frame: &mut F, at: usize, source: Self, destination: Self)
     -> Option<()>;
+
+    /// Source and destination of the packet at offset `at`.
+    fn addresses<F: Frame>(frame: &F, at: usize) -> Option<(Self, Self)>;
+
+    /// Sends the packet at offset `at` back: its addresses change places, and its hop limit is that
+    /// of one that begins here.
+    fn turn<F: Frame>(frame: &mut F, at: usize) -> Option<()>;
 
     /// What an outer header has to say of the packet at offset `at`.
     fn outline<F: Frame>(frame: &F, at: usize) -> Option<Outline>;

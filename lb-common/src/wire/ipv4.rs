@@ -21,6 +21,9 @@ pub(super) const HOP_LIMIT: u8 = 64;
 impl Family for V4 {
     const NETWORK: Network = Network::V4;
     const PROTOCOL: u8 = IpProto::Ipv4 as u8;
+    const ICMP: u8 = IpProto::Icmp as u8;
+    const ECHO_REQUEST: u8 = 8;
+    const ECHO_REPLY: u8 = 0;
     const HEADER_LENGTH: usize = Ipv4Hdr::LEN;
 
     #[inline(always)]
@@ -79,6 +82,25 @@ impl Family for V4 {
             .apply(header.check);
         header.src_addr = source.octets();
         header.dst_addr = destination.octets();
+        Some(())
+    }
+
+    #[inline(always)]
+    fn addresses<F: Frame>(frame: &F, at: usize) -> Option<(Self, Self)> {
+        let header = Ipv4Hdr::view(frame, at)?;
+        let source = Self::from_octets(header.src_addr);
+        Some((source, Self::from_octets(header.dst_addr)))
+    }
+
+    #[inline(always)]
+    fn turn<F: Frame>(frame: &mut F, at: usize) -> Option<()> {
+        let header = Ipv4Hdr::view_mut(frame, at)?;
+        let before = [header.ttl, header.proto];
+        header.ttl = HOP_LIMIT;
+        header.check = Delta::NONE
+            .word(before, [header.ttl, header.proto])
+            .apply(header.check);
+        core::mem::swap(&mut header.src_addr, &mut header.dst_addr);
         Some(())
     }
 

@@ -80,6 +80,9 @@ impl Chain {
 impl Family for V6 {
     const NETWORK: Network = Network::V6;
     const PROTOCOL: u8 = IpProto::Ipv6 as u8;
+    const ICMP: u8 = IpProto::Ipv6Icmp as u8;
+    const ECHO_REQUEST: u8 = 128;
+    const ECHO_REPLY: u8 = 129;
     const HEADER_LENGTH: usize = Ipv6Hdr::LEN;
 
     #[inline(always)]
@@ -124,6 +127,23 @@ impl Family for V6 {
         header.hop_limit = header.hop_limit.wrapping_sub(1);
         header.src_addr = source.octets();
         header.dst_addr = destination.octets();
+        Some(())
+    }
+
+    #[inline(always)]
+    fn addresses<F: Frame>(frame: &F, at: usize) -> Option<(Self, Self)> {
+        let header = Ipv6Hdr::view(frame, at)?;
+        let source = Self::from_octets(header.src_addr);
+        Some((source, Self::from_octets(header.dst_addr)))
+    }
+
+    #[inline(always)]
+    fn turn<F: Frame>(frame: &mut F, at: usize) -> Option<()> {
+        let (source, destination) = Self::addresses(frame, at)?;
+        let header = Ipv6Hdr::view_mut(frame, at)?;
+        header.hop_limit = HOP_LIMIT;
+        header.src_addr = destination.octets();
+        header.dst_addr = source.octets();
         Some(())
     }
 

@@ -8,6 +8,7 @@ mod bytes;
 pub mod checksum;
 pub mod ethernet;
 mod header;
+pub mod icmp;
 pub mod ip;
 mod ipv4;
 pub mod ipv6;

@@ -61,7 +61,7 @@ fn every_visible_command_has_examples() {
         );
         seen += 1;
     }
-    assert_eq!(seen, 22);
+    assert_eq!(seen, 23);
 }
 
 #[test]

@@ -116,13 +116,14 @@ impl Controller {
     }
 
     /// Waits until each next hop is known, so that the first connections find all backends; no
-    /// longer than a neighbour takes to answer.
+    /// longer than a neighbour takes that has missed the first question, which the kernel repeats
+    /// after a second.
     async fn first_hops(&mut self, document: &Document) {
-        const PATIENCE: Duration = Duration::from_secs(1);
+        const PATIENCE: Duration = Duration::from_millis(2500);
         let deadline = Instant::now() + PATIENCE;
         self.hops.refresh(&self.routes, document).await;
         while self.hops.any_unresolved() && Instant::now() < deadline {
-            sleep(PATIENCE / 20).await;
+            sleep(PATIENCE / 50).await;
             self.hops.refresh(&self.routes, document).await;
         }
     }

@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 
 use etherparse::{
-    EtherType, Ethernet2Header, IpDscp, IpEcn, IpFragOffset, IpNumber, Ipv4Header, Ipv6FlowLabel,
-    Ipv6Header, SingleVlanHeader, TcpHeader, UdpHeader, VlanId, VlanPcp,
+    EtherType, Ethernet2Header, IcmpEchoHeader, Icmpv4Header, Icmpv4Type, Icmpv6Header, Icmpv6Type,
+    IpDscp, IpEcn, IpFragOffset, IpNumber, Ipv4Header, Ipv6FlowLabel, Ipv6Header, SingleVlanHeader,
+    TcpHeader, UdpHeader, VlanId, VlanPcp,
 };
 
 use super::{ACK, FIN, Outer, PSH, Packet, RST, SYN, Transport};
@@ -158,6 +159,7 @@ fn transport(packet: &Packet) -> Vec<u8> {
     let mut bytes = match &packet.transport {
         Transport::Tcp { flags, options } => tcp(packet, *flags, options),
         Transport::Udp { checksum } => udp(packet, *checksum),
+        Transport::Echo { reply } => echo(packet, *reply),
         Transport::Raw(_) => Vec::new(),
     };
     bytes.extend(&packet.payload);
@@ -185,6 +187,34 @@ fn tcp(packet: &Packet, flags: u8, options: &[u8]) -> Vec<u8> {
     }
     .unwrap();
     header.to_bytes().to_vec()
+}
+
+fn echo(packet: &Packet, reply: bool) -> Vec<u8> {
+    let header = IcmpEchoHeader { id: 7, seq: 9 };
+    let payload = &packet.payload;
+    match (packet.source.ip(), packet.destination.ip()) {
+        (IpAddr::V4(_), IpAddr::V4(_)) => {
+            let kind = if reply {
+                Icmpv4Type::EchoReply(header)
+            } else {
+                Icmpv4Type::EchoRequest(header)
+            };
+            Icmpv4Header::with_checksum(kind, payload)
+                .to_bytes()
+                .to_vec()
+        }
+        (IpAddr::V6(source), IpAddr::V6(destination)) => {
+            let kind = if reply {
+                Icmpv6Type::EchoReply(header)
+            } else {
+                Icmpv6Type::EchoRequest(header)
+            };
+            let (source, destination) = (source.octets(), destination.octets());
+            let header = Icmpv6Header::with_checksum(kind, source, destination, payload);
+            header.unwrap().to_bytes().to_vec()
+        }
+        _ => panic!("source and destination are of two families"),
+    }
 }
 
 fn udp(packet: &Packet, checksum: bool) -> Vec<u8> {

@@ -93,6 +93,11 @@ pub enum Transport {
         /// Whether the sender computed a checksum.
         checksum: bool,
     },
+    /// An echo request or reply of the family's ICMP.
+    Echo {
+        /// The reply.
+        reply: bool,
+    },
     /// Another protocol, or a fragment without header: the payload alone.
     Raw(u8),
 }
@@ -110,6 +115,20 @@ impl Packet {
     /// A UDP packet from a client.
     pub fn udp(source: SocketAddr, destination: SocketAddr) -> Self {
         Self::new(source, destination, Transport::Udp { checksum: true })
+    }
+
+    /// A request for an echo.
+    pub fn echo(source: SocketAddr, destination: SocketAddr) -> Self {
+        Self::new(source, destination, Transport::Echo { reply: false })
+    }
+
+    /// The echo, as it leaves the host that was asked.
+    #[must_use]
+    pub fn echoed(mut self) -> Self {
+        self.transport = Transport::Echo { reply: true };
+        std::mem::swap(&mut self.source, &mut self.destination);
+        std::mem::swap(&mut self.from_mac, &mut self.to_mac);
+        self.hop_limit(64)
     }
 
     /// A packet of any other protocol.
@@ -276,6 +295,8 @@ impl Packet {
         match self.transport {
             Transport::Tcp { .. } => 6,
             Transport::Udp { .. } => 17,
+            Transport::Echo { .. } if self.source.is_ipv4() => 1,
+            Transport::Echo { .. } => 58,
             Transport::Raw(protocol) => protocol,
         }
     }

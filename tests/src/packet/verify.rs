@@ -29,7 +29,7 @@ struct Ip<'a> {
     payload: &'a [u8],
 }
 
-/// Reads a TCP or UDP frame, in a tunnel or not; an error says what a receiver would reject it for.
+/// Reads a TCP, UDP or ICMP frame, in a tunnel or not; an error says what a receiver would reject it for.
 pub fn receive(frame: &[u8]) -> Result<Received, String> {
     let (link, mut rest) = Ethernet2Header::from_slice(frame).map_err(text)?;
     let mut ether_type = link.ether_type.0;
@@ -61,7 +61,20 @@ pub fn receive(frame: &[u8]) -> Result<Received, String> {
             }
             ((udp.source_port(), udp.destination_port()), udp.payload())
         }
-        other => return Err(format!("protocol {other} is neither TCP nor UDP")),
+        1 | 58 => {
+            let wrong = match ip.protocol {
+                1 => Sum16BitWords::new().add_slice(ip.payload).ones_complement(),
+                _ => checksum(&ip, ip.payload)?,
+            };
+            if wrong != 0 {
+                return Err(format!("the ICMP checksum is off by {wrong:#06x}"));
+            }
+            (
+                (0, 0),
+                ip.payload.get(8..).ok_or("the ICMP message is cut off")?,
+            )
+        }
+        other => return Err(format!("protocol {other} is none that is balanced")),
     };
     Ok(Received {
         source: SocketAddr::new(ip.source, ports.0),

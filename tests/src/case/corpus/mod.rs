@@ -3,6 +3,7 @@
 mod backends;
 mod firewall;
 mod fragments;
+mod icmp;
 mod idle;
 mod ipv4;
 mod ipv6;
@@ -53,6 +54,10 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "lifecycle",
         cases: lifecycle::cases,
+    },
+    Group {
+        name: "icmp",
+        cases: icmp::cases,
     },
     Group {
         name: "strays",

@@ -180,11 +180,35 @@ impl Moment<'_> {
             (Err(_), Err(_)) => {}
             _ => panic!("a receiver said {before:?}, and now {after:?}"),
         }
-        if reason == Reason::ToClient {
-            self.check_to_client(sent, &received);
-        } else {
-            self.check_to_backend(sent, &received);
+        match reason {
+            Reason::ToClient => self.check_to_client(sent, &received),
+            Reason::EchoReply => self.check_echo(sent, &received),
+            _ => self.check_to_backend(sent, &received),
         }
+    }
+
+    /// An echo goes back to who asked for it.
+    fn check_echo(&self, sent: &Reading, received: &Reading) {
+        let services = &self.configuration.tables.services;
+        assert!(
+            services.keys().any(|vip| vip.address == sent.destination),
+            "{} is no VIP",
+            sent.destination
+        );
+        assert_eq!(received.source, sent.destination);
+        assert_eq!(received.destination, sent.source);
+        assert_eq!(received.hop_limit, 64);
+        assert_eq!(self.sent[..6], self.ran.frame[6..12], "from another");
+        assert_eq!(self.sent[6..12], self.ran.frame[..6], "to another");
+        let (asked, answered) = if sent.source.is_ipv4() {
+            (8, 0)
+        } else {
+            (128, 129)
+        };
+        assert_eq!(self.sent[sent.transport_at], asked);
+        assert_eq!(self.ran.frame[sent.transport_at], answered);
+        let behind = sent.transport_at + 4;
+        assert_eq!(self.sent[behind..], self.ran.frame[behind..], "the payload");
     }
 
     fn check_to_client(&self, sent: &Reading, received: &Reading) {

@@ -1,0 +1,59 @@
+//! Control messages to a VIP: an echo request is answered, at once and whatever its service.
+
+use super::departure::{Departure, Order};
+use super::{Env, Frame, Sent, Steps, Tables, service};
+use crate::abi::Reason;
+use crate::wire::{Family, Packet, ethernet, icmp};
+
+/// What becomes of a whole packet that is no TCP or UDP.
+#[inline(always)]
+pub(super) fn other<A: Family, F: Frame, E: Env + Steps<A>>(
+    frame: &mut F,
+    env: &mut E,
+    packet: &Packet<A>,
+) -> Sent {
+    if packet.protocol != A::ICMP {
+        return Err(Reason::OtherProtocol);
+    }
+    let departure = <E as Steps<A>>::echo(env, frame, Order::new(packet));
+    Ok((Reason::EchoReply, departure.interface()?))
+}
+
+/// Answers an echo request to a VIP; other messages are the host's. One packet is answered by one of
+/// its length, so that nothing is amplified and no rate need be limited.
+#[inline(always)]
+pub fn echo<A: Family, F: Frame, E: Env + Tables<A>>(
+    env: &E,
+    frame: &mut F,
+    order: Order,
+) -> Departure {
+    let (at, message_at) = (order.at(), order.payload_at());
+    if !asks_vip::<A, F, E>(env, frame, at, message_at) {
+        return Departure::refused(Reason::OtherProtocol);
+    }
+    let done = icmp::make_echo_reply::<A, F>(frame, message_at)
+        .and_then(|()| A::turn(frame, at))
+        .and_then(|()| ethernet::turn(frame));
+    match done {
+        Some(()) => Departure::by(env.ingress_interface()),
+        None => Departure::refused(Reason::RewriteFailed),
+    }
+}
+
+/// Whether it is an echo request from somebody who can be answered to a VIP.
+#[inline(always)]
+fn asks_vip<A: Family, F: Frame, E: Env + Tables<A>>(
+    env: &E,
+    frame: &F,
+    at: usize,
+    message_at: usize,
+) -> bool {
+    let Some((packet, (source, destination))) = A::outline(frame, at).zip(A::addresses(frame, at))
+    else {
+        return false;
+    };
+    at + packet.length >= message_at + icmp::HEADER_LENGTH
+        && icmp::is_echo_request::<A, F>(frame, message_at)
+        && source.is_sender()
+        && service::is_vip(env, destination)
+}
