@@ -125,6 +125,15 @@ impl Env for Kernel {
     }
 
     #[inline(always)]
+    fn may_send_error(&mut self) -> bool {
+        let now = self.now();
+        maps::ERROR_LIMIT.get_ptr_mut(0).is_some_and(|errors| {
+            // SAFETY: the value is this CPU's own, and XDP programs do not interrupt each other.
+            unsafe { &mut *errors }.permit(now)
+        })
+    }
+
+    #[inline(always)]
     fn slot(&self, index: u32) -> Option<u32> {
         maps::SLOT_BACKENDS.get(index).copied()
     }

@@ -5,7 +5,7 @@ use core::hint::assert_unchecked;
 use core::ptr;
 
 use aya_ebpf::bindings::xdp_md;
-use aya_ebpf::helpers::bpf_xdp_adjust_head;
+use aya_ebpf::helpers::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail};
 use lb_common::datapath::Frame;
 use lb_common::wire::ipv6::{self, Chain};
 
@@ -88,6 +88,13 @@ impl Frame for XdpFrame {
         let by = i32::try_from(by).ok()?;
         // SAFETY: as above.
         (unsafe { bpf_xdp_adjust_head(self.xdp, by) } == 0).then_some(())
+    }
+
+    #[inline(always)]
+    fn truncate(&mut self, length: usize) -> Option<()> {
+        let excess = i32::try_from(self.length().checked_sub(length)?).ok()?;
+        // SAFETY: as above.
+        (unsafe { bpf_xdp_adjust_tail(self.xdp, -excess) } == 0).then_some(())
     }
 
     #[inline(always)]

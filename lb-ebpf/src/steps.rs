@@ -17,7 +17,7 @@ use crate::frame::XdpFrame;
 /// The steps of both families differ in names and types only.
 macro_rules! steps {
     ($address:ty, $judge:ident, $settle:ident, $renew:ident, $open:ident, $claim:ident,
-     $send:ident, $answer:ident, $echo:ident) => {
+     $send:ident, $answer:ident, $echo:ident, $too_big:ident) => {
         impl Steps<$address> for Kernel {
             #[inline(always)]
             fn judge(&self, key: &FlowKey<$address>, ports: bool) -> Ruling {
@@ -97,6 +97,11 @@ macro_rules! steps {
             #[inline(always)]
             fn echo<F: Frame>(&mut self, _: &mut F, order: Order) -> Departure {
                 Departure::from_word($echo(self.xdp, order.word()))
+            }
+
+            #[inline(always)]
+            fn report_too_big<F: Frame>(&mut self, _: &mut F, order: Order, mtu: u16) -> Departure {
+                Departure::from_word($too_big(self.xdp, order.word(), u64::from(mtu)))
             }
         }
 
@@ -229,12 +234,21 @@ macro_rules! steps {
             let (mut frame, order) = (XdpFrame::new(xdp), Order::from_word(order));
             datapath::echo::<$address, _, Kernel>(&Kernel::new(xdp), &mut frame, order).word()
         }
+
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        extern "C" fn $too_big(xdp: *mut xdp_md, order: u64, mtu: u64) -> u64 {
+            let (mut frame, mut kernel) = (XdpFrame::new(xdp), Kernel::new(xdp));
+            let order = Order::from_word(order);
+            datapath::report_too_big::<$address, _, _>(&mut kernel, &mut frame, order, mtu as u16)
+                .word()
+        }
     };
 }
 
 steps!(
-    V4, judge_v4, settle_v4, renew_v4, open_v4, claim_v4, send_v4, answer_v4, echo_v4
+    V4, judge_v4, settle_v4, renew_v4, open_v4, claim_v4, send_v4, answer_v4, echo_v4, too_big_v4
 );
 steps!(
-    V6, judge_v6, settle_v6, renew_v6, open_v6, claim_v6, send_v6, answer_v6, echo_v6
+    V6, judge_v6, settle_v6, renew_v6, open_v6, claim_v6, send_v6, answer_v6, echo_v6, too_big_v6
 );

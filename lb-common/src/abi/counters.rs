@@ -1,5 +1,8 @@
 //! Per-CPU counters. Readers add up the CPUs.
 
+use super::Ticks;
+use super::limits::ERRORS;
+
 /// Packets and bytes; bytes are those of whole frames as received.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -20,6 +23,29 @@ pub struct Traffic {
     pub egress: Tally,
     /// Flows scheduled.
     pub connections: u64,
+}
+
+/// How many ICMP errors a CPU has sent.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ErrorLimit {
+    tick: Ticks,
+    sent: u32,
+}
+
+impl ErrorLimit {
+    /// Counts one more; false where there were [`ERRORS`] in this tick.
+    #[inline(always)]
+    pub fn permit(&mut self, now: Ticks) -> bool {
+        if self.tick != now {
+            (self.tick, self.sent) = (now, 0);
+        }
+        let permitted = self.sent < ERRORS;
+        if permitted {
+            self.sent += 1;
+        }
+        permitted
+    }
 }
 
 impl Tally {
@@ -47,3 +73,19 @@ impl Traffic {
 }
 
 const _: () = assert!(size_of::<Tally>() == 16 && size_of::<Traffic>() == 40);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_limited_in_each_tick() {
+        let mut limit = ErrorLimit::default();
+        for tick in [7, 8, 100] {
+            for _ in 0..ERRORS {
+                assert!(limit.permit(Ticks(tick)));
+            }
+            assert!(!limit.permit(Ticks(tick)));
+        }
+    }
+}

@@ -29,6 +29,9 @@ pub const PORT_TRIES: u32 = 12;
 /// How many of these tries respect the full time that a port rests after its flow.
 pub const PORT_TRIES_CALM: u32 = 8;
 
+/// ICMP errors that a CPU sends in a tick, about a second.
+pub const ERRORS: u32 = 100;
+
 const _: () = assert!(
     SERVICES <= u16::MAX as u32,
     "`Reverse::service` has 16 bits"

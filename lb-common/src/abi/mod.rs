@@ -21,7 +21,7 @@ pub mod trace;
 
 pub use address::{Address, V4, V6};
 pub use backend::{AddressFamily, Backend, BackendState, Hop};
-pub use counters::{Tally, Traffic};
+pub use counters::{ErrorLimit, Tally, Traffic};
 pub use features::{Features, Settings};
 pub use flow::{Flow, FlowKey, FlowState, Reverse, Ticks};
 pub use reason::Reason;

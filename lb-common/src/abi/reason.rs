@@ -90,6 +90,8 @@ reasons! {
     NoHeadroom = 21, "no_headroom", Drop;
     /// An echo request to a VIP, answered.
     EchoReply = 22, "echo_reply", Forward;
+    /// A packet too long for the way to its backend, whose sender was told so.
+    TooBigTold = 23, "too_big_told", Forward;
 }
 
 impl Reason {

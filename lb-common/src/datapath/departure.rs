@@ -5,8 +5,9 @@ use crate::wire::Packet;
 
 /// How a packet leaves, in one number: a global BPF function can return no more.
 ///
-/// From the lowest bit: the [`Reason`] if it does not leave, eight bits; whether it leaves; from bit
-/// 16 the bytes that the frame has grown by; from bit 32 the interface's index.
+/// From the lowest bit: the [`Reason`] if it does not leave, eight bits; whether it leaves; whether as
+/// an ICMP error, or, if it does not leave, whether its sender is to get one; from bit 16 the bytes that the frame has grown by, as a signed number; from bit 32 the
+/// interface's index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Departure(u64);
 
@@ -19,8 +20,8 @@ pub struct Order(u64);
 
 impl Departure {
     const LEAVES: u64 = 1 << 8;
+    const ERROR: u64 = 1 << 9;
     const GROWN: u32 = 16;
-    const GROWN_MASK: u64 = 0xff;
     /// The answer to a question without a packet.
     pub const NONE: Self = Self(Reason::RewriteFailed as u64);
 
@@ -30,16 +31,36 @@ impl Departure {
         Self(Self::LEAVES | u64::from(interface) << 32)
     }
 
-    /// In a frame that has grown by some bytes.
+    /// Back out of the interface that it came in by, as a message to its sender.
     #[inline(always)]
-    pub(super) fn grown(self, by: usize) -> Self {
-        Self(self.0 | (by as u64 & Self::GROWN_MASK) << Self::GROWN)
+    pub(super) fn error(interface: u32) -> Self {
+        Self(Self::by(interface).0 | Self::ERROR)
+    }
+
+    /// In a frame that was so long and now is so long.
+    #[inline(always)]
+    pub(super) fn resized(self, from: usize, to: usize) -> Self {
+        let grown = to.wrapping_sub(from) as u16;
+        Self(self.0 | u64::from(grown) << Self::GROWN)
     }
 
     /// It does not.
     #[inline(always)]
     pub(super) fn refused(reason: Reason) -> Self {
         Self(reason as u64)
+    }
+
+    /// It does not, because only so many bytes of it would fit.
+    #[inline(always)]
+    pub(super) fn too_big(mtu: usize) -> Self {
+        Self(Reason::TooBig as u64 | Self::ERROR | (mtu as u64) << 32)
+    }
+
+    /// How many bytes of it would have fit, if that is why it does not leave.
+    #[inline(always)]
+    pub(super) fn fitting(self) -> Option<u16> {
+        let asked = self.0 & (Self::LEAVES | Self::ERROR) == Self::ERROR;
+        asked.then_some((self.0 >> 32) as u16)
     }
 
     /// What a number that [`Departure::word`] returned stands for.
@@ -54,21 +75,24 @@ impl Departure {
         self.0
     }
 
-    /// The interface that it leaves by, or why it does not leave.
+    /// Why it leaves, for `reason` unless it is an ICMP error, and by which interface; or why it does not.
     #[inline(always)]
-    pub(super) fn interface(self) -> Result<u32, Reason> {
+    pub(super) fn sent(self, reason: Reason) -> Result<(Reason, u32), Reason> {
+        let interface = (self.0 >> 32) as u32;
         if self.0 & Self::LEAVES == 0 {
             let number = u32::from(self.0 as u8);
             Err(Reason::from_number(number).unwrap_or(Reason::RewriteFailed))
+        } else if self.0 & Self::ERROR != 0 {
+            Ok((Reason::TooBigTold, interface))
         } else {
-            Ok((self.0 >> 32) as u32)
+            Ok((reason, interface))
         }
     }
 
-    /// Bytes that the frame has grown by.
+    /// Bytes that the frame has grown by; what wraps around below zero is added as well as any.
     #[inline(always)]
     pub(super) fn growth(self) -> usize {
-        (self.0 >> Self::GROWN & Self::GROWN_MASK) as usize
+        isize::from(((self.0 >> Self::GROWN) as u16).cast_signed()).cast_unsigned()
     }
 }
 
@@ -138,15 +162,22 @@ mod tests {
 
     #[test]
     fn a_departure_survives_its_word() {
-        let word = Departure::by(u32::MAX).grown(48).word();
+        let word = Departure::by(u32::MAX).resized(100, 148).word();
         let departure = Departure::from_word(word);
-        assert_eq!(departure.interface(), Ok(u32::MAX));
+        assert_eq!(departure.sent(Reason::Stray), Ok((Reason::Stray, u32::MAX)));
         assert_eq!(departure.growth(), 48);
+        let error = Departure::error(7).resized(1514, 170);
+        assert_eq!(error.sent(Reason::Stray), Ok((Reason::TooBigTold, 7)));
+        assert_eq!(170_usize.wrapping_sub(error.growth()), 1514);
+        assert_eq!(Departure::too_big(1480).fitting(), Some(1480));
+        assert_eq!(error.fitting(), None);
         for reason in Reason::ALL {
+            assert_eq!(Departure::refused(*reason).fitting(), None);
             let word = Departure::refused(*reason).word();
-            assert_eq!(Departure::from_word(word).interface(), Err(*reason));
+            let sent = Departure::from_word(word).sent(Reason::ToBackend);
+            assert_eq!(sent, Err(*reason));
         }
-        assert!(Departure::NONE.interface().is_err());
+        assert!(Departure::NONE.sent(Reason::ToBackend).is_err());
     }
 
     #[test]

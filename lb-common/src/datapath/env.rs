@@ -31,6 +31,9 @@ pub trait Env: Steps<V4> + Steps<V6> {
     /// A random word.
     fn random(&mut self) -> u32;
 
+    /// Whether one more ICMP error may be sent; each is counted.
+    fn may_send_error(&mut self) -> bool;
+
     /// The backend id in a slot.
     fn slot(&self, index: u32) -> Option<u32>;
 

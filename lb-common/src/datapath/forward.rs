@@ -24,9 +24,12 @@ pub(super) fn to_backend<A: Family, F: Frame, E: Env + Steps<A>>(
     }
     let mode = service.load().forward;
     let order = Order::new(packet).in_mode(mode, assigned.source_port);
-    let departure = <E as Steps<A>>::send(env, frame, key, backend, order);
+    let mut departure = <E as Steps<A>>::send(env, frame, key, backend, order);
+    if let Some(mtu) = departure.fitting() {
+        departure = <E as Steps<A>>::report_too_big(env, frame, order, mtu);
+    }
     notes.grown = departure.growth();
-    Ok((assigned.reason, departure.interface()?))
+    departure.sent(assigned.reason)
 }
 
 /// Whether the service's packets arrive as they are, in frames that are addressed to the backend.
@@ -94,8 +97,7 @@ pub(super) fn to_client<A: Family, F: Frame, E: Env + Steps<A>>(
     if packet.hop_limit <= 1 {
         return Err(Reason::HopLimit);
     }
-    let departure = <E as Steps<A>>::answer(env, frame, key, reverse, Order::new(packet));
-    Ok((Reason::ToClient, departure.interface()?))
+    <E as Steps<A>>::answer(env, frame, key, reverse, Order::new(packet)).sent(Reason::ToClient)
 }
 
 /// Sends a backend's reply on the way back.

@@ -15,8 +15,7 @@ pub(super) fn other<A: Family, F: Frame, E: Env + Steps<A>>(
     if packet.protocol != A::ICMP {
         return Err(Reason::OtherProtocol);
     }
-    let departure = <E as Steps<A>>::echo(env, frame, Order::new(packet));
-    Ok((Reason::EchoReply, departure.interface()?))
+    <E as Steps<A>>::echo(env, frame, Order::new(packet)).sent(Reason::EchoReply)
 }
 
 /// Answers an echo request to a VIP; other messages are the host's. One packet is answered by one of

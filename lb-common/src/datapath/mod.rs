@@ -19,6 +19,7 @@ mod service;
 mod settle;
 mod settled;
 mod steps;
+mod too_big;
 mod tunnel;
 
 pub use departure::{Departure, Order};
@@ -32,6 +33,7 @@ pub use outcome::{Direction, Notes, Outcome, Verdict};
 pub use settle::{renew, settle};
 pub use settled::Settled;
 pub use steps::Steps;
+pub use too_big::report_too_big;
 
 pub use crate::wire::Frame;
 

@@ -5,7 +5,7 @@
 
 use super::{
     Departure, Env, Frame, Order, Ruling, Settled, Tables, answer, claim, echo, judge, open, renew,
-    send, settle,
+    report_too_big, send, settle,
 };
 use crate::abi::FlowKey;
 use crate::wire::{Family, TcpFlags};
@@ -104,6 +104,15 @@ pub trait Steps<A: Family>: Tables<A> {
         Self: Env + Sized,
     {
         echo::<A, F, Self>(self, frame, order)
+    }
+
+    /// [`report_too_big`] as a step of its own.
+    #[inline(always)]
+    fn report_too_big<F: Frame>(&mut self, frame: &mut F, order: Order, mtu: u16) -> Departure
+    where
+        Self: Env + Sized,
+    {
+        report_too_big::<A, F, Self>(self, frame, order, mtu)
     }
 
     /// [`answer`] as a step of its own.

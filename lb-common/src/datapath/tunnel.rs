@@ -37,10 +37,11 @@ pub(super) fn enter<A: Family, B: Family, F: Frame, E: Env>(
     };
     let mtu = usize::from(entry.mtu);
     if mtu != 0 && inner.length + tunnel.overhead() > mtu {
-        return Departure::refused(Reason::TooBig);
+        let fits = mtu.saturating_sub(tunnel.overhead());
+        return Departure::too_big(fits);
     }
     match tunnel.enter::<A, F>(frame, order.at(), inner, hop) {
-        Some(()) => Departure::by(hop.interface).grown(tunnel.overhead()),
+        Some(()) => Departure::by(hop.interface).resized(0, tunnel.overhead()),
         None => Departure::refused(Reason::NoHeadroom),
     }
 }

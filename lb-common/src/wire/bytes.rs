@@ -60,6 +60,10 @@ impl<const N: usize> Frame for Bytes<N> {
         Some(())
     }
 
+    fn truncate(&mut self, length: usize) -> Option<()> {
+        (length <= self.length).then(|| self.length = length)
+    }
+
     fn shrink_head(&mut self, by: usize) -> Option<()> {
         let length = self.length.checked_sub(by)?;
         self.bytes.copy_within(by.., 0);

@@ -21,6 +21,14 @@ impl Delta {
         Self(self.0 + u64::from(!old) + u64::from(new))
     }
 
+    /// With four bytes where there were zeros.
+    #[inline(always)]
+    #[must_use]
+    pub fn added(self, bytes: [u8; 4]) -> Self {
+        // A word of zeros is as good as one of ones, its complement.
+        Self(self.0 + u64::from(u32::from_ne_bytes(bytes)))
+    }
+
     /// With an address changed.
     #[inline(always)]
     #[must_use]

@@ -97,7 +97,14 @@ pub fn readdress<F: Frame>(frame: &mut F, hop: &Hop) -> Option<()> {
 /// Addresses the frame to where it came from. Tags stay as they are.
 #[inline(always)]
 pub fn turn<F: Frame>(frame: &mut F) -> Option<()> {
-    let back = way_back(frame, 0)?;
+    turn_to(frame, 0)
+}
+
+/// Addresses the frame to where another header, at offset `by`, came from.
+#[inline(always)]
+pub fn turn_to<F: Frame>(frame: &mut F, by: usize) -> Option<()> {
+    let header = Ethernet::view(frame, by)?;
+    let back = Hop::new(0, header.source, header.destination);
     readdress(frame, &back)
 }
 

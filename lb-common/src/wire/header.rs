@@ -122,6 +122,10 @@ mod tests {
         fn shrink_head(&mut self, _: usize) -> Option<()> {
             None
         }
+
+        fn truncate(&mut self, _: usize) -> Option<()> {
+            None
+        }
     }
 
     /// Checks the views of a type by its last two bytes, at every offset.

@@ -1,6 +1,7 @@
 //! What IPv4 and IPv6 have in common, so that the engine is written once.
 
 use super::Frame;
+use super::checksum::Delta;
 use super::ethernet::Network;
 use crate::abi::{Address, Reason};
 
@@ -74,6 +75,10 @@ pub trait Family: Address {
     const ECHO_REQUEST: u8;
     /// The type of that which answers it.
     const ECHO_REPLY: u8;
+    /// Type and code of the control message that a packet was too long.
+    const TOO_BIG: (u8, u8);
+    /// DSCP and ECN of control messages about errors.
+    const ERROR_CLASS: u8;
     /// Bytes of a header without options or extensions.
     const HEADER_LENGTH: usize;
 
@@ -84,6 +89,9 @@ pub trait Family: Address {
     /// 5.3.1; RFC 8200, section 3). The caller has checked that the hop limit is above 1.
     fn readdress<F: Frame>(frame: &mut F, at: usize, source: Self, destination: Self)
     -> Option<()>;
+
+    /// The sum over the pseudo header of a control message, where there is one.
+    fn pseudo_sum(source: Self, destination: Self, length: usize) -> Delta;
 
     /// Source and destination of the packet at offset `at`.
     fn addresses<F: Frame>(frame: &F, at: usize) -> Option<(Self, Self)>;

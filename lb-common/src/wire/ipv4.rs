@@ -24,6 +24,9 @@ impl Family for V4 {
     const ICMP: u8 = IpProto::Icmp as u8;
     const ECHO_REQUEST: u8 = 8;
     const ECHO_REPLY: u8 = 0;
+    const TOO_BIG: (u8, u8) = (3, 4);
+    /// RFC 1812, section 4.3.2.5: internetwork control.
+    const ERROR_CLASS: u8 = 0xc0;
     const HEADER_LENGTH: usize = Ipv4Hdr::LEN;
 
     #[inline(always)]
@@ -83,6 +86,11 @@ impl Family for V4 {
         header.src_addr = source.octets();
         header.dst_addr = destination.octets();
         Some(())
+    }
+
+    #[inline(always)]
+    fn pseudo_sum(_: Self, _: Self, _: usize) -> Delta {
+        Delta::NONE
     }
 
     #[inline(always)]

@@ -2,6 +2,7 @@
 
 use network_types::ip::{IpProto, Ipv6Hdr};
 
+use super::checksum::Delta;
 use super::ethernet::Network;
 use super::header::Header;
 use super::ipv4::HOP_LIMIT;
@@ -83,6 +84,8 @@ impl Family for V6 {
     const ICMP: u8 = IpProto::Ipv6Icmp as u8;
     const ECHO_REQUEST: u8 = 128;
     const ECHO_REPLY: u8 = 129;
+    const TOO_BIG: (u8, u8) = (2, 0);
+    const ERROR_CLASS: u8 = 0;
     const HEADER_LENGTH: usize = Ipv6Hdr::LEN;
 
     #[inline(always)]
@@ -128,6 +131,15 @@ impl Family for V6 {
         header.src_addr = source.octets();
         header.dst_addr = destination.octets();
         Some(())
+    }
+
+    #[inline(always)]
+    fn pseudo_sum(source: Self, destination: Self, length: usize) -> Delta {
+        Delta::NONE
+            .address(Self::default(), source)
+            .address(Self::default(), destination)
+            .added((length as u32).to_be_bytes())
+            .added([0, 0, 0, Self::ICMP])
     }
 
     #[inline(always)]

@@ -37,6 +37,9 @@ pub trait Frame {
     /// not as many.
     fn shrink_head(&mut self, by: usize) -> Option<()>;
 
+    /// Cuts off everything behind the first `length` bytes. `None` where there are not as many.
+    fn truncate(&mut self, length: usize) -> Option<()>;
+
     /// Walks the IPv6 extension headers. The kernel's frame does so in a function that the
     /// verifier judges by itself: judged in line, every number of headers would multiply the
     /// states of all that follows.

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use etherparse::icmpv4::DestUnreachableHeader;
 use etherparse::{
     EtherType, Ethernet2Header, IcmpEchoHeader, Icmpv4Header, Icmpv4Type, Icmpv6Header, Icmpv6Type,
     IpDscp, IpEcn, IpFragOffset, IpNumber, Ipv4Header, Ipv6FlowLabel, Ipv6Header, SingleVlanHeader,
@@ -102,7 +103,7 @@ fn network(packet: &Packet) -> Vec<u8> {
                 destination.octets(),
             )
             .unwrap();
-            header.identification = 0x1234;
+            header.identification = packet.identification;
             header.dont_fragment = packet.fragment == (0, false);
             header.fragment_offset = IpFragOffset::try_new(packet.fragment.0).unwrap();
             header.more_fragments = packet.fragment.1;
@@ -160,6 +161,7 @@ fn transport(packet: &Packet) -> Vec<u8> {
         Transport::Tcp { flags, options } => tcp(packet, *flags, options),
         Transport::Udp { checksum } => udp(packet, *checksum),
         Transport::Echo { reply } => echo(packet, *reply),
+        Transport::TooBig(mtu) => too_big(packet, *mtu),
         Transport::Raw(_) => Vec::new(),
     };
     bytes.extend(&packet.payload);
@@ -191,26 +193,36 @@ fn tcp(packet: &Packet, flags: u8, options: &[u8]) -> Vec<u8> {
 
 fn echo(packet: &Packet, reply: bool) -> Vec<u8> {
     let header = IcmpEchoHeader { id: 7, seq: 9 };
+    if reply {
+        let (v4, v6) = (Icmpv4Type::EchoReply(header), Icmpv6Type::EchoReply(header));
+        return icmp(packet, v4, v6);
+    }
+    let (v4, v6) = (
+        Icmpv4Type::EchoRequest(header),
+        Icmpv6Type::EchoRequest(header),
+    );
+    icmp(packet, v4, v6)
+}
+
+fn too_big(packet: &Packet, mtu: u16) -> Vec<u8> {
+    let needed = DestUnreachableHeader::FragmentationNeeded { next_hop_mtu: mtu };
+    let mtu = u32::from(mtu);
+    icmp(
+        packet,
+        Icmpv4Type::DestinationUnreachable(needed),
+        Icmpv6Type::PacketTooBig { mtu },
+    )
+}
+
+fn icmp(packet: &Packet, v4: Icmpv4Type, v6: Icmpv6Type) -> Vec<u8> {
     let payload = &packet.payload;
     match (packet.source.ip(), packet.destination.ip()) {
         (IpAddr::V4(_), IpAddr::V4(_)) => {
-            let kind = if reply {
-                Icmpv4Type::EchoReply(header)
-            } else {
-                Icmpv4Type::EchoRequest(header)
-            };
-            Icmpv4Header::with_checksum(kind, payload)
-                .to_bytes()
-                .to_vec()
+            Icmpv4Header::with_checksum(v4, payload).to_bytes().to_vec()
         }
         (IpAddr::V6(source), IpAddr::V6(destination)) => {
-            let kind = if reply {
-                Icmpv6Type::EchoReply(header)
-            } else {
-                Icmpv6Type::EchoRequest(header)
-            };
             let (source, destination) = (source.octets(), destination.octets());
-            let header = Icmpv6Header::with_checksum(kind, source, destination, payload);
+            let header = Icmpv6Header::with_checksum(v6, source, destination, payload);
             header.unwrap().to_bytes().to_vec()
         }
         _ => panic!("source and destination are of two families"),

@@ -45,6 +45,8 @@ pub struct Packet {
     pub source: SocketAddr,
     /// Destination address and port.
     pub destination: SocketAddr,
+    /// IPv4: the identification.
+    pub identification: u16,
     /// Time to live or hop limit.
     pub hop_limit: u8,
     /// DSCP and ECN.
@@ -98,6 +100,9 @@ pub enum Transport {
         /// The reply.
         reply: bool,
     },
+    /// The family's ICMP error that a packet was longer than this; the payload is the packet's
+    /// beginning.
+    TooBig(u16),
     /// Another protocol, or a fragment without header: the payload alone.
     Raw(u8),
 }
@@ -131,6 +136,20 @@ impl Packet {
         self.hop_limit(64)
     }
 
+    /// What its sender is told by its destination if only `mtu` bytes of it would have fit.
+    #[must_use]
+    pub fn too_big(&self, mtu: u16) -> Self {
+        let at = 14 + 4 * self.tags.len();
+        let quote = &self.bytes()[at..at + 128];
+        let error = Self::new(self.destination, self.source, Transport::TooBig(mtu));
+        Self {
+            identification: 0,
+            traffic_class: if self.source.is_ipv4() { 0xc0 } else { 0 },
+            tags: self.tags.clone(),
+            ..error.payload(quote).link(self.to_mac, self.from_mac)
+        }
+    }
+
     /// A packet of any other protocol.
     pub fn raw(source: SocketAddr, destination: SocketAddr, protocol: u8) -> Self {
         Self::new(source, destination, Transport::Raw(protocol)).payload(&[0; 24])
@@ -143,6 +162,7 @@ impl Packet {
             tags: Vec::new(),
             source,
             destination,
+            identification: 0x1234,
             hop_limit: 64,
             traffic_class: 0,
             options: Vec::new(),
@@ -295,8 +315,8 @@ impl Packet {
         match self.transport {
             Transport::Tcp { .. } => 6,
             Transport::Udp { .. } => 17,
-            Transport::Echo { .. } if self.source.is_ipv4() => 1,
-            Transport::Echo { .. } => 58,
+            Transport::Echo { .. } | Transport::TooBig(_) if self.source.is_ipv4() => 1,
+            Transport::Echo { .. } | Transport::TooBig(_) => 58,
             Transport::Raw(protocol) => protocol,
         }
     }

@@ -39,6 +39,10 @@ impl Env for World {
         }
     }
 
+    fn may_send_error(&mut self) -> bool {
+        self.errors.permit(self.now)
+    }
+
     fn slot(&self, index: u32) -> Option<u32> {
         self.slots.get(index as usize).copied()
     }

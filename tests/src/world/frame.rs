@@ -56,6 +56,13 @@ impl Frame for HostFrame {
         Some(())
     }
 
+    fn truncate(&mut self, length: usize) -> Option<()> {
+        if let Some(writes) = &mut self.writes {
+            *writes = writes.checked_sub(1)?;
+        }
+        (length <= self.bytes.len()).then(|| self.bytes.truncate(length))
+    }
+
     fn shrink_head(&mut self, by: usize) -> Option<()> {
         if let Some(writes) = &mut self.writes {
             *writes = writes.checked_sub(1)?;

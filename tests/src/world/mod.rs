@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 
 use lb_common::abi::limits::{PENDING, SLOTS};
-use lb_common::abi::{Backend, Reverse, Service, Settings, Slots, Ticks, V4, V6};
+use lb_common::abi::{Backend, ErrorLimit, Reverse, Service, Settings, Slots, Ticks, V4, V6};
 use lb_common::datapath::{self, Verdict};
 use lb_userspace::reconcile::Write;
 use lb_userspace::tables::{FirewallTables, ServiceTable, Tables, VipKey};
@@ -64,6 +64,7 @@ pub struct World {
     firewall: FirewallTables,
     cursors: BTreeMap<u32, u64>,
     counted: State,
+    errors: ErrorLimit,
 }
 
 impl std::fmt::Debug for World {
@@ -96,6 +97,7 @@ impl World {
             firewall: FirewallTables::default(),
             cursors: BTreeMap::new(),
             counted: State::default(),
+            errors: ErrorLimit::default(),
         };
         world.configure(tables);
         world

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::io::{Read as _, Write as _};
+use std::net::SocketAddr;
 
-use lb_tests::lab::client::{http_get, udp_ask};
+use lb_tests::lab::client::{connect, http_get, udp_ask};
 use lb_tests::lab::server::echoed_by;
 use lb_tests::lab::{Lab, Plan, Process};
 
@@ -17,24 +19,55 @@ const EACH: u64 = 10;
 
 /// A document with one service, whose backends may be of the other family.
 fn document(forward: &str, v6: bool, crosses: bool) -> String {
-    let vip = vip(v6, Plan::HTTP_PORT);
     let mut text = format!(
         "interfaces = [\"{}\"]\ntunnel_source = {SOURCES:?}\n",
         Plan::INTERFACE
     );
-    for protocol in ["tcp", "udp"] {
+    for (name, protocol, port) in [
+        ("tcp", "tcp", Plan::HTTP_PORT),
+        ("udp", "udp", Plan::HTTP_PORT),
+        ("echo", "tcp", Plan::ECHO_PORT),
+    ] {
+        let vip = vip(v6, port);
         let _ = write!(
             text,
-            "[[service]]\nname = \"{protocol}\"\nvip = \"{vip}/{protocol}\"\nforward = \
+            "[[service]]\nname = \"{name}\"\nvip = \"{vip}/{protocol}\"\nforward = \
              \"{forward}\"\nbackend = [\n"
         );
         for number in 1..=BACKENDS {
-            let address = backend(number, v6 != crosses, Plan::HTTP_PORT);
+            let address = backend(number, v6 != crosses, port);
             let _ = writeln!(text, "  {{ address = \"{address}\" }},");
         }
         text += "]\n";
     }
     text
+}
+
+/// Sends a megabyte through a connection and gets it back. Full segments do not fit the tunnel until
+/// the client has been told so.
+fn exchange(to: SocketAddr) -> Result<(), String> {
+    let sent: Vec<u8> = (0..=250).cycle().take(1 << 20).collect();
+    let mut stream = connect(to, BOUND).map_err(|error| error.to_string())?;
+    let mut writer = stream.try_clone().map_err(|error| error.to_string())?;
+    let upload = sent.clone();
+    let writing = std::thread::spawn(move || writer.write_all(&upload));
+    let mut greeting = Vec::new();
+    let mut byte = [0];
+    while byte != *b"\n" {
+        let read = stream.read_exact(&mut byte);
+        read.map_err(|error| format!("after {greeting:?}: {error}"))?;
+        greeting.push(byte[0]);
+    }
+    let mut received = vec![0; sent.len()];
+    let read = stream.read_exact(&mut received);
+    read.map_err(|error| error.to_string())?;
+    let written = writing
+        .join()
+        .map_err(|_| "the writer panicked".to_owned())?;
+    written.map_err(|error| error.to_string())?;
+    (received == sent)
+        .then_some(())
+        .ok_or("it came back changed".to_owned())
 }
 
 /// Starts `lb decap` on every backend.
@@ -82,6 +115,14 @@ fn reached(forward: &str, v6: bool, crosses: bool) {
     for service in ["tcp", "udp"] {
         assert_eq!(connections(&daemon, service), [EACH; BACKENDS as usize]);
     }
+    let large = vip(v6, Plan::ECHO_PORT);
+    lab.client().enter(|| exchange(large)).unwrap().unwrap();
+    let stats = daemon.stats().unwrap();
+    let told = stats
+        .reasons
+        .iter()
+        .find(|reason| reason.name == "too_big_told");
+    assert!(told.is_some_and(|reason| reason.packets > 0), "{told:?}");
     daemon.stop().unwrap();
     for mut process in unpacking {
         process.signal(nix::sys::signal::Signal::SIGTERM).unwrap();

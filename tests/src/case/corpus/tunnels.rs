@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
+use lb_common::abi::limits::ERRORS;
 use lb_common::abi::{FlowState, Reason};
 
 use crate::case::{Case, Expect, Scene};
@@ -19,6 +20,7 @@ pub(super) fn cases() -> Vec<Case> {
             cases.push(traffic_classes(scene));
             cases.push(padding(scene));
             cases.push(too_big(scene));
+            cases.push(too_many_errors(scene));
             cases.push(no_room(scene));
         }
     }
@@ -112,16 +114,44 @@ fn too_big(scene: Scene) -> Case {
     let payload = vec![0x55; MTU - headers + 1];
     let fits = scene.following(0).payload(&payload[1..]);
     let exceeds = scene.following(0).payload(&payload);
+    let fitting = fits.bytes().len() - 14;
+    let told = |packet: &Packet| {
+        let error = packet.too_big(fitting as u16);
+        Expect::to_backend(0, 0, &error).because(Reason::TooBigTold)
+    };
+    let tagged = exceeds.clone().tag(0x8100, 7);
+    let long = exceeds.clone().payload(&[0xaa; 3000]);
     begin(
-        format!("{scene}: what does not fit the way with the tunnel's headers is dropped"),
+        format!("{scene}: whose packet does not fit the tunnel is told what would"),
         scene,
     )
     .packet("fits", &fits, scene.forwarded(&fits, 0))
-    .packet(
-        "a byte too long",
+    .packet("a byte too long", &exceeds, told(&exceeds))
+    .packet("on a VLAN", &tagged, told(&tagged))
+    .packet("far too long", &long, told(&long))
+}
+
+/// So many errors in a second that no more are sent.
+fn too_many_errors(scene: Scene) -> Case {
+    let exceeds = scene.following(0).payload(&[0; MTU]);
+    let empty = scene.following(0).payload(&[]);
+    let inner = empty.bytes().len();
+    let fits = MTU - (scene.at_backend(&empty, 0).bytes().len() - inner);
+    let mut case = begin(
+        format!("{scene}: after a hundred errors in a second packets too long are dropped"),
+        scene,
+    );
+    for _ in 0..ERRORS {
+        let error = exceeds.too_big(fits as u16);
+        let told = Expect::to_backend(0, 0, &error).because(Reason::TooBigTold);
+        case = case.packet("told", &exceeds, told);
+    }
+    case.packet(
+        "dropped",
         &exceeds,
         Expect::drop(Reason::TooBig).of(0).at(0),
     )
+    .host_only("the kernel's clock goes on meanwhile", None)
 }
 
 /// A driver that leaves no room before the packet.

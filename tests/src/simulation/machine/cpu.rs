@@ -127,6 +127,10 @@ impl<'e> Env for Cpu<'e> {
         self.memory.random()
     }
 
+    fn may_send_error(&mut self) -> bool {
+        true
+    }
+
     fn slot(&self, index: u32) -> Option<u32> {
         self.pause();
         self.generation.slot(index)
