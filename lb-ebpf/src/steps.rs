@@ -17,7 +17,8 @@ use crate::frame::XdpFrame;
 /// The steps of both families differ in names and types only.
 macro_rules! steps {
     ($address:ty, $judge:ident, $settle:ident, $renew:ident, $open:ident, $claim:ident,
-     $send:ident, $answer:ident, $echo:ident, $too_big:ident) => {
+     $send:ident, $answer:ident, $echo:ident, $too_big:ident,
+     $deliver:ident) => {
         impl Steps<$address> for Kernel {
             #[inline(always)]
             fn judge(&self, key: &FlowKey<$address>, ports: bool) -> Ruling {
@@ -80,7 +81,7 @@ macro_rules! steps {
                 backend: <Self as Env>::BackendCell,
                 order: Order,
             ) -> Departure {
-                Departure::from_word($send(self.xdp, key, backend.0, order.word()))
+                Departure::from_word($deliver(self.xdp, key, backend.0, order.word()))
             }
 
             #[inline(always)]
@@ -97,11 +98,6 @@ macro_rules! steps {
             #[inline(always)]
             fn echo<F: Frame>(&mut self, _: &mut F, order: Order) -> Departure {
                 Departure::from_word($echo(self.xdp, order.word()))
-            }
-
-            #[inline(always)]
-            fn report_too_big<F: Frame>(&mut self, _: &mut F, order: Order, mtu: u16) -> Departure {
-                Departure::from_word($too_big(self.xdp, order.word(), u64::from(mtu)))
             }
         }
 
@@ -235,6 +231,22 @@ macro_rules! steps {
             datapath::echo::<$address, _, Kernel>(&Kernel::new(xdp), &mut frame, order).word()
         }
 
+        /// One after the other, because the stack has no room for both at once.
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        extern "C" fn $deliver(
+            xdp: *mut xdp_md,
+            key: *const FlowKey<$address>,
+            backend: *mut Backend,
+            order: u64,
+        ) -> u64 {
+            let sent = $send(xdp, key, backend, order);
+            match Departure::from_word(sent).fitting() {
+                Some(mtu) => $too_big(xdp, order, u64::from(mtu)),
+                None => sent,
+            }
+        }
+
         #[unsafe(no_mangle)]
         #[inline(never)]
         extern "C" fn $too_big(xdp: *mut xdp_md, order: u64, mtu: u64) -> u64 {
@@ -247,8 +259,10 @@ macro_rules! steps {
 }
 
 steps!(
-    V4, judge_v4, settle_v4, renew_v4, open_v4, claim_v4, send_v4, answer_v4, echo_v4, too_big_v4
+    V4, judge_v4, settle_v4, renew_v4, open_v4, claim_v4, send_v4, answer_v4, echo_v4, too_big_v4,
+    deliver_v4
 );
 steps!(
-    V6, judge_v6, settle_v6, renew_v6, open_v6, claim_v6, send_v6, answer_v6, echo_v6, too_big_v6
+    V6, judge_v6, settle_v6, renew_v6, open_v6, claim_v6, send_v6, answer_v6, echo_v6, too_big_v6,
+    deliver_v6
 );

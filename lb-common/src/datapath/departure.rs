@@ -58,7 +58,7 @@ impl Departure {
 
     /// How many bytes of it would have fit, if that is why it does not leave.
     #[inline(always)]
-    pub(super) fn fitting(self) -> Option<u16> {
+    pub fn fitting(self) -> Option<u16> {
         let asked = self.0 & (Self::LEAVES | Self::ERROR) == Self::ERROR;
         asked.then_some((self.0 >> 32) as u16)
     }

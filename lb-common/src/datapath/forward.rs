@@ -24,10 +24,7 @@ pub(super) fn to_backend<A: Family, F: Frame, E: Env + Steps<A>>(
     }
     let mode = service.load().forward;
     let order = Order::new(packet).in_mode(mode, assigned.source_port);
-    let mut departure = <E as Steps<A>>::send(env, frame, key, backend, order);
-    if let Some(mtu) = departure.fitting() {
-        departure = <E as Steps<A>>::report_too_big(env, frame, order, mtu);
-    }
+    let departure = <E as Steps<A>>::send(env, frame, key, backend, order);
     notes.grown = departure.growth();
     departure.sent(assigned.reason)
 }

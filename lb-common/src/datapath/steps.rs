@@ -82,7 +82,7 @@ pub trait Steps<A: Family>: Tables<A> {
         claim::<A, F, Self>(self, frame, key, service, opened, attempt)
     }
 
-    /// [`send`] as a step of its own.
+    /// [`send`], and [`report_too_big`] where that has to be, as a step of its own.
     #[inline(always)]
     fn send<F: Frame>(
         &mut self,
@@ -94,7 +94,11 @@ pub trait Steps<A: Family>: Tables<A> {
     where
         Self: Env + Sized,
     {
-        send(self, frame, key, &backend, order)
+        let departure = send(self, frame, key, &backend, order);
+        match departure.fitting() {
+            Some(mtu) => report_too_big::<A, F, Self>(self, frame, order, mtu),
+            None => departure,
+        }
     }
 
     /// [`echo`] as a step of its own.
@@ -104,15 +108,6 @@ pub trait Steps<A: Family>: Tables<A> {
         Self: Env + Sized,
     {
         echo::<A, F, Self>(self, frame, order)
-    }
-
-    /// [`report_too_big`] as a step of its own.
-    #[inline(always)]
-    fn report_too_big<F: Frame>(&mut self, frame: &mut F, order: Order, mtu: u16) -> Departure
-    where
-        Self: Env + Sized,
-    {
-        report_too_big::<A, F, Self>(self, frame, order, mtu)
     }
 
     /// [`answer`] as a step of its own.

@@ -25,20 +25,24 @@ pub fn report_too_big<A: Family, F: Frame, E: Env>(
         return Departure::refused(Reason::TooBig);
     }
     let by = A::HEADER_LENGTH + icmp::HEADER_LENGTH;
-    let done = frame
-        .truncate(at + icmp::QUOTE)
-        .and_then(|()| frame.grow_head(by))
-        .and_then(|()| ethernet::lift(frame, by, at, A::NETWORK))
-        .and_then(|()| ethernet::turn_to(frame, by))
-        .and_then(|()| write_header::<A, F>(frame, at, by))
-        .and_then(|()| icmp::write_too_big::<A, F>(frame, at, mtu));
-    match done {
+    match write::<A, F>(frame, at, by, mtu) {
         Some(()) => {
             let error = Departure::error(env.ingress_interface());
             error.resized(length, at + by + icmp::QUOTE)
         }
         None => Departure::refused(Reason::RewriteFailed),
     }
+}
+
+/// Puts the message, `by` bytes, before the quote.
+#[inline(always)]
+fn write<A: Family, F: Frame>(frame: &mut F, at: usize, by: usize, mtu: u16) -> Option<()> {
+    frame.truncate(at + icmp::QUOTE)?;
+    frame.grow_head(by)?;
+    ethernet::lift(frame, by, at, A::NETWORK)?;
+    ethernet::turn_to(frame, by)?;
+    write_header::<A, F>(frame, at, by)?;
+    icmp::write_too_big::<A, F>(frame, at, mtu)
 }
 
 /// Writes the network header of the message, back from where the packet `by` bytes behind was sent to.

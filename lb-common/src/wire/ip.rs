@@ -90,8 +90,9 @@ pub trait Family: Address {
     fn readdress<F: Frame>(frame: &mut F, at: usize, source: Self, destination: Self)
     -> Option<()>;
 
-    /// The sum over the pseudo header of a control message, where there is one.
-    fn pseudo_sum(source: Self, destination: Self, length: usize) -> Delta;
+    /// The sum over the pseudo header of a control message of so many bytes behind the network header
+    /// at offset `at`, where there is one.
+    fn pseudo_sum<F: Frame>(frame: &F, at: usize, length: usize) -> Option<Delta>;
 
     /// Source and destination of the packet at offset `at`.
     fn addresses<F: Frame>(frame: &F, at: usize) -> Option<(Self, Self)>;

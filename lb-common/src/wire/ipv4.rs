@@ -89,8 +89,8 @@ impl Family for V4 {
     }
 
     #[inline(always)]
-    fn pseudo_sum(_: Self, _: Self, _: usize) -> Delta {
-        Delta::NONE
+    fn pseudo_sum<F: Frame>(_: &F, _: usize, _: usize) -> Option<Delta> {
+        Some(Delta::NONE)
     }
 
     #[inline(always)]

@@ -8,7 +8,7 @@ use super::header::Header;
 use super::ipv4::HOP_LIMIT;
 use super::{Family, Fragment, Frame, Outer, Outline, Packet};
 use crate::abi::limits::EXTENSION_HEADERS;
-use crate::abi::{Reason, V6};
+use crate::abi::{Address as _, Reason, V6};
 
 const HOP_BY_HOP: u8 = IpProto::HopOpt as u8;
 const ROUTING: u8 = IpProto::Ipv6Route as u8;
@@ -134,19 +134,24 @@ impl Family for V6 {
     }
 
     #[inline(always)]
-    fn pseudo_sum(source: Self, destination: Self, length: usize) -> Delta {
-        Delta::NONE
-            .address(Self::default(), source)
-            .address(Self::default(), destination)
+    fn pseudo_sum<F: Frame>(frame: &F, at: usize, length: usize) -> Option<Delta> {
+        /// Both addresses, in the frame: on the stack they would take too much of it.
+        const ADDRESSES: core::ops::Range<usize> = 8..40;
+        let mut sum = Delta::NONE
             .added((length as u32).to_be_bytes())
-            .added([0, 0, 0, Self::ICMP])
+            .added([0, 0, 0, Self::ICMP]);
+        for word_at in ADDRESSES.step_by(4) {
+            sum = sum.added(*frame.bytes::<4>(at + word_at)?);
+        }
+        Some(sum)
     }
 
     #[inline(always)]
     fn addresses<F: Frame>(frame: &F, at: usize) -> Option<(Self, Self)> {
-        let header = Ipv6Hdr::view(frame, at)?;
-        let source = Self::from_octets(header.src_addr);
-        Some((source, Self::from_octets(header.dst_addr)))
+        // In words: as bytes, of which a copy takes a stack slot each, they would not fit.
+        let word = |word_at: usize| Some(u64::from_ne_bytes(*frame.bytes::<8>(at + word_at)?));
+        let source = Self::from_wide([word(8)?, word(16)?]);
+        Some((source, Self::from_wide([word(24)?, word(32)?])))
     }
 
     #[inline(always)]
