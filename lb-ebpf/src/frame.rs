@@ -99,7 +99,7 @@ impl Frame for XdpFrame {
 
     #[inline(always)]
     fn walk_extensions(&self, first: u8, at: usize) -> Chain {
-        Chain::from_word(walk_extensions(self.xdp, u64::from(first), at as u64))
+        Chain(walk_extensions(self.xdp, u64::from(first), at as u64))
     }
 }
 
@@ -111,5 +111,5 @@ extern "C" fn walk_extensions(xdp: *mut xdp_md, first: u64, at: u64) -> u64 {
     /// Ethernet, two tags and the IPv6 header are 62 bytes.
     const OFFSET_MASK: u64 = 0x7f;
     let at = (at & OFFSET_MASK) as usize;
-    ipv6::walk(&XdpFrame::new(xdp), first as u8, at).word()
+    ipv6::walk(&XdpFrame::new(xdp), first as u8, at).0
 }

@@ -14,6 +14,20 @@ use lb_common::wire::TcpFlags;
 use crate::env::{Kernel, Value};
 use crate::frame::XdpFrame;
 
+/// What a caller passed, unless one of both is null.
+///
+/// A key is copied before it is looked up: kernels before 6.2 take no pointer from a caller for a
+/// map's key.
+#[inline(always)]
+fn both<'a, K, V>(key: *const K, value: *mut V) -> Option<(&'a K, Value<V>)> {
+    if value.is_null() {
+        return None;
+    }
+    // SAFETY: it is the caller's, if it is not null.
+    let key = unsafe { key.as_ref() }?;
+    Some((key, Value(value)))
+}
+
 /// The steps of both families differ in names and types only.
 macro_rules! steps {
     ($address:ty, $judge:ident, $settle:ident, $renew:ident, $open:ident, $claim:ident,
@@ -22,7 +36,7 @@ macro_rules! steps {
         impl Steps<$address> for Kernel {
             #[inline(always)]
             fn judge(&self, key: &FlowKey<$address>, ports: bool) -> Ruling {
-                Ruling::from_word($judge(key, u64::from(ports)))
+                Ruling($judge(key, u64::from(ports)))
             }
 
             #[inline(always)]
@@ -34,7 +48,7 @@ macro_rules! steps {
                 known: bool,
             ) -> Settled {
                 let (flags, known) = (u64::from(flags.0), u64::from(known));
-                Settled::from_word($settle(key, service.0, flags, known))
+                Settled($settle(key, service.0, flags, known))
             }
 
             #[inline(always)]
@@ -45,7 +59,7 @@ macro_rules! steps {
                 service: <Self as Tables<$address>>::ServiceCell,
                 flags: TcpFlags,
             ) -> Settled {
-                Settled::from_word($renew(self.xdp, key, service.0, u64::from(flags.0)))
+                Settled($renew(self.xdp, key, service.0, u64::from(flags.0)))
             }
 
             #[inline(always)]
@@ -57,7 +71,7 @@ macro_rules! steps {
                 moved: bool,
             ) -> Settled {
                 let (flags, moved) = (u64::from(flags.0), u64::from(moved));
-                Settled::from_word($open(key, service.0, flags, moved))
+                Settled($open(key, service.0, flags, moved))
             }
 
             #[inline(always)]
@@ -69,8 +83,8 @@ macro_rules! steps {
                 opened: Settled,
                 attempt: u32,
             ) -> Settled {
-                let (opened, attempt) = (opened.word(), u64::from(attempt));
-                Settled::from_word($claim(self.xdp, key, service.0, opened, attempt))
+                let (opened, attempt) = (opened.0, u64::from(attempt));
+                Settled($claim(self.xdp, key, service.0, opened, attempt))
             }
 
             #[inline(always)]
@@ -81,7 +95,7 @@ macro_rules! steps {
                 backend: <Self as Env>::BackendCell,
                 order: Order,
             ) -> Departure {
-                Departure::from_word($deliver(self.xdp, key, backend.0, order.word()))
+                Departure($deliver(self.xdp, key, backend.0, order.0))
             }
 
             #[inline(always)]
@@ -92,12 +106,12 @@ macro_rules! steps {
                 reverse: &<Self as Tables<$address>>::ReverseCell,
                 order: Order,
             ) -> Departure {
-                Departure::from_word($answer(self.xdp, key, reverse.0, order.word()))
+                Departure($answer(self.xdp, key, reverse.0, order.0))
             }
 
             #[inline(always)]
             fn echo<F: Frame>(&mut self, _: &mut F, order: Order) -> Departure {
-                Departure::from_word($echo(self.xdp, order.word()))
+                Departure($echo(self.xdp, order.0))
             }
         }
 
@@ -106,9 +120,9 @@ macro_rules! steps {
         extern "C" fn $judge(key: *const FlowKey<$address>, ports: u64) -> u64 {
             // SAFETY: it is the caller's, if it is not null.
             let Some(key) = (unsafe { key.as_ref() }) else {
-                return Ruling::NONE.word();
+                return Ruling::NONE.0;
             };
-            datapath::judge(&Kernel::without_packet(), key, ports != 0).word()
+            datapath::judge(&Kernel::without_packet(), key, ports != 0).0
         }
 
         #[unsafe(no_mangle)]
@@ -119,15 +133,13 @@ macro_rules! steps {
             flags: u64,
             known: u64,
         ) -> u64 {
-            if key.is_null() || service.is_null() {
-                return Settled::NOTHING.word();
-            }
-            // SAFETY: it is the caller's, and not null. Copied, because kernels before 6.2 take
-            // no pointer from a caller for a map's key.
-            let key = unsafe { *key };
-            let (service, flags) = (Value(service), TcpFlags(flags as u8));
+            let Some((key, service)) = both(key, service) else {
+                return Settled::NOTHING.0;
+            };
+            let key = *key;
+            let flags = TcpFlags(flags as u8);
             let mut kernel = Kernel::without_packet();
-            datapath::settle(&mut kernel, &key, service, flags, known != 0).word()
+            datapath::settle(&mut kernel, &key, service, flags, known != 0).0
         }
 
         #[unsafe(no_mangle)]
@@ -138,13 +150,12 @@ macro_rules! steps {
             service: *mut Service,
             flags: u64,
         ) -> u64 {
-            if key.is_null() || service.is_null() {
-                return Settled::NOTHING.word();
-            }
-            // SAFETY: as above.
-            let key = unsafe { *key };
+            let Some((key, service)) = both(key, service) else {
+                return Settled::NOTHING.0;
+            };
+            let key = *key;
             let (frame, flags) = (XdpFrame::new(xdp), TcpFlags(flags as u8));
-            datapath::renew(&mut Kernel::new(xdp), &frame, &key, Value(service), flags).word()
+            datapath::renew(&mut Kernel::new(xdp), &frame, &key, service, flags).0
         }
 
         #[unsafe(no_mangle)]
@@ -155,14 +166,13 @@ macro_rules! steps {
             flags: u64,
             moved: u64,
         ) -> u64 {
-            if key.is_null() || service.is_null() {
-                return Settled::NOTHING.word();
-            }
-            // SAFETY: as above.
-            let key = unsafe { *key };
-            let (service, flags) = (Value(service), TcpFlags(flags as u8));
+            let Some((key, service)) = both(key, service) else {
+                return Settled::NOTHING.0;
+            };
+            let key = *key;
+            let flags = TcpFlags(flags as u8);
             let mut kernel = Kernel::without_packet();
-            datapath::open(&mut kernel, &key, service, flags, moved != 0).word()
+            datapath::open(&mut kernel, &key, service, flags, moved != 0).0
         }
 
         #[unsafe(no_mangle)]
@@ -174,14 +184,13 @@ macro_rules! steps {
             opened: u64,
             attempt: u64,
         ) -> u64 {
-            if key.is_null() || service.is_null() {
-                return Settled::NOTHING.word();
-            }
-            // SAFETY: as above.
-            let key = unsafe { *key };
+            let Some((key, service)) = both(key, service) else {
+                return Settled::NOTHING.0;
+            };
+            let key = *key;
             let (frame, mut kernel) = (XdpFrame::new(xdp), Kernel::new(xdp));
-            let (service, opened) = (Value(service), Settled::from_word(opened));
-            datapath::claim(&mut kernel, &frame, &key, service, opened, attempt as u32).word()
+            let opened = Settled(opened);
+            datapath::claim(&mut kernel, &frame, &key, service, opened, attempt as u32).0
         }
 
         #[unsafe(no_mangle)]
@@ -192,16 +201,12 @@ macro_rules! steps {
             backend: *mut Backend,
             order: u64,
         ) -> u64 {
-            // SAFETY: it is the caller's, if it is not null.
-            let Some(key) = (unsafe { key.as_ref() }) else {
-                return Departure::NONE.word();
+            let Some((key, backend)) = both(key, backend) else {
+                return Departure::NONE.0;
             };
-            if backend.is_null() {
-                return Departure::NONE.word();
-            }
-            let (mut frame, order) = (XdpFrame::new(xdp), Order::from_word(order));
+            let (mut frame, order) = (XdpFrame::new(xdp), Order(order));
             let kernel = Kernel::without_packet();
-            datapath::send(&kernel, &mut frame, key, &Value(backend), order).word()
+            datapath::send(&kernel, &mut frame, key, &backend, order).0
         }
 
         #[unsafe(no_mangle)]
@@ -212,23 +217,18 @@ macro_rules! steps {
             reverse: *mut Reverse<$address>,
             order: u64,
         ) -> u64 {
-            // SAFETY: it is the caller's, if it is not null.
-            let Some(key) = (unsafe { key.as_ref() }) else {
-                return Departure::NONE.word();
+            let Some((key, reverse)) = both(key, reverse) else {
+                return Departure::NONE.0;
             };
-            if reverse.is_null() {
-                return Departure::NONE.word();
-            }
-            let (mut frame, order) = (XdpFrame::new(xdp), Order::from_word(order));
-            let reverse = &Value(reverse);
-            datapath::answer::<$address, _, Kernel>(&mut frame, key, reverse, order).word()
+            let (mut frame, order) = (XdpFrame::new(xdp), Order(order));
+            datapath::answer::<$address, _, Kernel>(&mut frame, key, &reverse, order).0
         }
 
         #[unsafe(no_mangle)]
         #[inline(never)]
         extern "C" fn $echo(xdp: *mut xdp_md, order: u64) -> u64 {
-            let (mut frame, order) = (XdpFrame::new(xdp), Order::from_word(order));
-            datapath::echo::<$address, _, Kernel>(&Kernel::new(xdp), &mut frame, order).word()
+            let (mut frame, order) = (XdpFrame::new(xdp), Order(order));
+            datapath::echo::<$address, _, Kernel>(&Kernel::new(xdp), &mut frame, order).0
         }
 
         /// One after the other, because the stack has no room for both at once.
@@ -241,7 +241,7 @@ macro_rules! steps {
             order: u64,
         ) -> u64 {
             let sent = $send(xdp, key, backend, order);
-            match Departure::from_word(sent).fitting() {
+            match Departure(sent).fitting() {
                 Some(mtu) => $too_big(xdp, order, u64::from(mtu)),
                 None => sent,
             }
@@ -251,9 +251,8 @@ macro_rules! steps {
         #[inline(never)]
         extern "C" fn $too_big(xdp: *mut xdp_md, order: u64, mtu: u64) -> u64 {
             let (mut frame, mut kernel) = (XdpFrame::new(xdp), Kernel::new(xdp));
-            let order = Order::from_word(order);
-            datapath::report_too_big::<$address, _, _>(&mut kernel, &mut frame, order, mtu as u16)
-                .word()
+            let order = Order(order);
+            datapath::report_too_big::<$address, _, _>(&mut kernel, &mut frame, order, mtu as u16).0
         }
     };
 }

@@ -138,18 +138,16 @@ impl Tables {
                 .iter()
                 .any(|(key, service)| test(key, service))
         };
+        let modes = self.services.values();
+        let modes = modes.fold(Features::default(), |modes, service| {
+            modes.with(service.forward.feature())
+        });
         let firewall = &self.firewall;
         Features::default()
             .with_if(Features::SERVICES_V4, any(&|key, _| key.address.is_ipv4()))
             .with_if(Features::SERVICES_V6, any(&|key, _| key.address.is_ipv6()))
             .with_if(Features::ANY_PORT, any(&|key, _| key.port == 0))
-            .with_if(
-                Features::FULL_NAT,
-                any(&|_, s| s.forward == Forward::FULL_NAT),
-            )
-            .with_if(Features::DSR, any(&|_, s| s.forward == Forward::DSR))
-            .with_if(Features::IPIP, any(&|_, s| s.forward == Forward::IPIP))
-            .with_if(Features::GUE, any(&|_, s| s.forward == Forward::GUE))
+            .with(modes)
             .with_if(Features::FIREWALL, !firewall.rules.is_empty())
             .with_if(Features::RULE_SOURCE, firewall.sources.is_some())
             .with_if(Features::RULE_DESTINATION, firewall.destinations.is_some())

@@ -1,6 +1,6 @@
 //! Services: what clients address.
 
-use super::{Address, V4, V6};
+use super::{Address, Features, V4, V6};
 
 /// What a client addresses. Port 0 stands for any port; protocol 0 with port 0 marks the address
 /// as a VIP, whatever the port.
@@ -98,6 +98,18 @@ impl Forward {
     pub const IPIP: Self = Self(2);
     /// The same behind a UDP header.
     pub const GUE: Self = Self(3);
+
+    /// The stage that a program has for it, none for an unknown mode.
+    #[inline(always)]
+    pub const fn feature(self) -> Features {
+        match self {
+            Self::FULL_NAT => Features::FULL_NAT,
+            Self::DSR => Features::DSR,
+            Self::IPIP => Features::IPIP,
+            Self::GUE => Features::GUE,
+            _ => Features(0),
+        }
+    }
 }
 
 const _: () = assert!(size_of::<ServiceKey<V4>>() == 8 && size_of::<ServiceKey<V6>>() == 24);

@@ -6,17 +6,17 @@ use crate::wire::Packet;
 /// How a packet leaves, in one number: a global BPF function can return no more.
 ///
 /// From the lowest bit: the [`Reason`] if it does not leave, eight bits; whether it leaves; whether as
-/// an ICMP error, or, if it does not leave, whether its sender is to get one; from bit 16 the bytes that the frame has grown by, as a signed number; from bit 32 the
-/// interface's index.
+/// an ICMP error, or, if it does not leave, whether its sender is to get one; from bit 16 the bytes
+/// that the frame has grown by, as a signed number; from bit 32 the interface's index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Departure(u64);
+pub struct Departure(pub u64);
 
 /// Where a packet's headers are, and how it is to be sent, in one number.
 ///
 /// From the lowest bit: offset of the network header, eight bits; the mode, eight; offset of the
 /// transport header, sixteen; our port towards the backend, sixteen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Order(u64);
+pub struct Order(pub u64);
 
 impl Departure {
     const LEAVES: u64 = 1 << 8;
@@ -63,30 +63,21 @@ impl Departure {
         asked.then_some((self.0 >> 32) as u16)
     }
 
-    /// What a number that [`Departure::word`] returned stands for.
+    /// The interface that it leaves by, or why it does not.
     #[inline(always)]
-    pub fn from_word(word: u64) -> Self {
-        Self(word)
-    }
-
-    /// The whole as a number.
-    #[inline(always)]
-    pub fn word(self) -> u64 {
-        self.0
-    }
-
-    /// Why it leaves, for `reason` unless it is an ICMP error, and by which interface; or why it does not.
-    #[inline(always)]
-    pub(super) fn sent(self, reason: Reason) -> Result<(Reason, u32), Reason> {
-        let interface = (self.0 >> 32) as u32;
+    pub(super) fn interface(self) -> Result<u32, Reason> {
         if self.0 & Self::LEAVES == 0 {
             let number = u32::from(self.0 as u8);
             Err(Reason::from_number(number).unwrap_or(Reason::RewriteFailed))
-        } else if self.0 & Self::ERROR != 0 {
-            Ok((Reason::TooBigTold, interface))
         } else {
-            Ok((reason, interface))
+            Ok((self.0 >> 32) as u32)
         }
+    }
+
+    /// Whether it leaves as an ICMP error.
+    #[inline(always)]
+    pub(super) fn is_error(self) -> bool {
+        self.0 & Self::ERROR != 0
     }
 
     /// Bytes that the frame has grown by; what wraps around below zero is added as well as any.
@@ -115,18 +106,6 @@ impl Order {
     #[inline(always)]
     pub(super) fn in_mode(self, mode: Forward, source_port: u16) -> Self {
         Self(self.0 | u64::from(source_port) << Self::PORT | u64::from(mode.0) << Self::MODE)
-    }
-
-    /// What a number that [`Order::word`] returned stands for.
-    #[inline(always)]
-    pub fn from_word(word: u64) -> Self {
-        Self(word)
-    }
-
-    /// The whole as a number.
-    #[inline(always)]
-    pub fn word(self) -> u64 {
-        self.0
     }
 
     /// Offset of the network header; at most 31, whatever number this was made of.
@@ -161,27 +140,27 @@ mod tests {
     use crate::wire::Fragment;
 
     #[test]
-    fn a_departure_survives_its_word() {
-        let word = Departure::by(u32::MAX).resized(100, 148).word();
-        let departure = Departure::from_word(word);
-        assert_eq!(departure.sent(Reason::Stray), Ok((Reason::Stray, u32::MAX)));
+    fn a_departure_tells_what_it_was_made_of() {
+        let departure = Departure::by(u32::MAX).resized(100, 148);
+        assert_eq!(departure.interface(), Ok(u32::MAX));
         assert_eq!(departure.growth(), 48);
+        assert!(!departure.is_error());
         let error = Departure::error(7).resized(1514, 170);
-        assert_eq!(error.sent(Reason::Stray), Ok((Reason::TooBigTold, 7)));
+        assert_eq!(error.interface(), Ok(7));
+        assert!(error.is_error());
         assert_eq!(170_usize.wrapping_sub(error.growth()), 1514);
         assert_eq!(Departure::too_big(1480).fitting(), Some(1480));
         assert_eq!(error.fitting(), None);
         for reason in Reason::ALL {
-            assert_eq!(Departure::refused(*reason).fitting(), None);
-            let word = Departure::refused(*reason).word();
-            let sent = Departure::from_word(word).sent(Reason::ToBackend);
-            assert_eq!(sent, Err(*reason));
+            let refused = Departure::refused(*reason);
+            assert_eq!(refused.fitting(), None);
+            assert_eq!(refused.interface(), Err(*reason));
         }
-        assert!(Departure::NONE.sent(Reason::ToBackend).is_err());
+        assert!(Departure::NONE.interface().is_err());
     }
 
     #[test]
-    fn an_order_survives_its_word() {
+    fn an_order_tells_what_it_was_made_of() {
         let packet = Packet {
             source: V4::default(),
             destination: V4::default(),
@@ -193,11 +172,10 @@ mod tests {
             payload_length: 20,
         };
         let order = Order::new(&packet).in_mode(Forward::DSR, 65_535);
-        let order = Order::from_word(order.word());
         assert_eq!((order.at(), order.payload_at()), (22, 22 + 9 * 2048));
         assert_eq!(order.source_port(), 65_535);
         assert_eq!(order.mode(), Forward::DSR);
-        let any = Order::from_word(u64::MAX);
+        let any = Order(u64::MAX);
         assert_eq!((any.at(), any.payload_at()), (31, 32_767));
     }
 }

@@ -13,7 +13,7 @@ use crate::wire::transport::{TCP, UDP};
 /// What the firewall says of a packet, in one number, because a global BPF function can return no
 /// more: the rule's counter index, or [`NONE`]; bit 32 if it drops the packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ruling(u64);
+pub struct Ruling(pub u64);
 
 /// The rows that a packet selects, one for each dimension.
 struct Rows {
@@ -27,18 +27,6 @@ impl Ruling {
     const DROPS: u64 = 1 << 32;
     /// No rule matches.
     pub const NONE: Self = Self(NONE as u64);
-
-    /// What a number that [`Ruling::word`] returned stands for.
-    #[inline(always)]
-    pub fn from_word(word: u64) -> Self {
-        Self(word)
-    }
-
-    /// The whole as a number.
-    #[inline(always)]
-    pub fn word(self) -> u64 {
-        self.0
-    }
 
     /// The rule's counter index, or [`NONE`].
     #[inline(always)]

@@ -3,10 +3,11 @@
 //! A first packet enters the pending table; the client's next packet promotes it. A flow stays
 //! with its backend while that is up or draining; otherwise it is scheduled anew.
 
+use super::forward::uses_nat;
 use super::settled::Settled;
 use super::{Cell, Env, Frame, Notes, Stage, Steps, Tables, nat};
 use crate::abi::limits::PORT_TRIES;
-use crate::abi::{Backend, Features, Flow, FlowKey, FlowState, Forward, Reason, Service, Ticks};
+use crate::abi::{Backend, Flow, FlowKey, FlowState, Reason, Ticks};
 use crate::wire::transport::TCP;
 use crate::wire::{Family, TcpFlags};
 
@@ -147,13 +148,4 @@ pub(super) fn reachable<C: Cell<Backend>>(backend: &C) -> Result<(), Reason> {
     } else {
         Ok(())
     }
-}
-
-/// Whether the service's flows have a way back through us.
-#[inline(always)]
-pub(super) fn uses_nat<E: Env, C: Cell<Service>>(env: &E, service: &C) -> bool {
-    let features = env.features();
-    features.has(Features::FULL_NAT)
-        && (features.has_only_mode(Features::FULL_NAT)
-            || service.load().forward == Forward::FULL_NAT)
 }

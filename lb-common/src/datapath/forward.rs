@@ -3,7 +3,7 @@
 use super::departure::{Departure, Order};
 use super::flow::Assigned;
 use super::{Cell, Env, Notes, Sent, Steps, Tables, nat, tunnel};
-use crate::abi::{AddressFamily, Backend, Features, FlowKey, Forward, Reason, Service, V4, V6};
+use crate::abi::{AddressFamily, Backend, FlowKey, Forward, Hop, Reason, Service, V4, V6};
 use crate::wire::checksum::Delta;
 use crate::wire::{Family, Frame, Packet, ethernet, transport};
 
@@ -26,15 +26,31 @@ pub(super) fn to_backend<A: Family, F: Frame, E: Env + Steps<A>>(
     let order = Order::new(packet).in_mode(mode, assigned.source_port);
     let departure = <E as Steps<A>>::send(env, frame, key, backend, order);
     notes.grown = departure.growth();
-    departure.sent(assigned.reason)
+    let interface = departure.interface()?;
+    if departure.is_error() {
+        return Ok((Reason::TooBigTold, interface));
+    }
+    Ok((assigned.reason, interface))
+}
+
+/// Whether packets go by `mode`, where `actual` says by which; it is not asked where the
+/// configuration leaves no choice.
+#[inline(always)]
+pub(super) fn goes_by<E: Env>(env: &E, mode: Forward, actual: impl FnOnce() -> Forward) -> bool {
+    let features = env.features();
+    features.has(mode.feature()) && (features.has_only_mode(mode.feature()) || actual() == mode)
 }
 
 /// Whether the service's packets arrive as they are, in frames that are addressed to the backend.
 #[inline(always)]
 pub(super) fn is_direct<E: Env, C: Cell<Service>>(env: &E, service: &C) -> bool {
-    let features = env.features();
-    features.has(Features::DSR)
-        && (features.has_only_mode(Features::DSR) || service.load().forward == Forward::DSR)
+    goes_by(env, Forward::DSR, || service.load().forward)
+}
+
+/// Whether the service's flows have a way back through us.
+#[inline(always)]
+pub(super) fn uses_nat<E: Env, C: Cell<Service>>(env: &E, service: &C) -> bool {
+    goes_by(env, Forward::FULL_NAT, || service.load().forward)
 }
 
 /// Addresses the frame alone to the backend.
@@ -75,11 +91,7 @@ pub fn send<A: Family, F: Frame, E: Env>(
     let port = nat::backend_port(backend, key.local_port);
     let destination = (A::from_wide(backend.load().address), port);
     let to = FlowKey::new(source, destination, key.protocol);
-    let sent = translate(frame, key, &to, order).and_then(|()| ethernet::readdress(frame, &hop));
-    match sent {
-        Some(()) => Departure::by(hop.interface),
-        None => Departure::refused(Reason::RewriteFailed),
-    }
+    translate(frame, key, &to, &hop, order)
 }
 
 /// Addresses a backend's reply to the client.
@@ -94,7 +106,8 @@ pub(super) fn to_client<A: Family, F: Frame, E: Env + Steps<A>>(
     if packet.hop_limit <= 1 {
         return Err(Reason::HopLimit);
     }
-    <E as Steps<A>>::answer(env, frame, key, reverse, Order::new(packet)).sent(Reason::ToClient)
+    let departure = <E as Steps<A>>::answer(env, frame, key, reverse, Order::new(packet));
+    Ok((Reason::ToClient, departure.interface()?))
 }
 
 /// Sends a backend's reply on the way back.
@@ -114,25 +127,27 @@ pub fn answer<A: Family, F: Frame, E: Env + Tables<A>>(
         return Departure::refused(Reason::RewriteFailed);
     }
     let to = FlowKey::new(source, destination, key.protocol);
-    let sent = translate(frame, key, &to, order).and_then(|()| ethernet::readdress(frame, &hop));
-    match sent {
-        Some(()) => Departure::by(hop.interface),
-        None => Departure::refused(Reason::RewriteFailed),
-    }
+    translate(frame, key, &to, &hop, order)
 }
 
-/// Writes both addresses and ports, counts a hop, and mends the checksums. `None` if the frame has
-/// no headers where the order says.
+/// Writes both addresses and ports, counts a hop, mends the checksums, and addresses the frame to
+/// the next hop. Nothing is written if the frame has no headers where the order says.
 #[inline(always)]
 fn translate<A: Family, F: Frame>(
     frame: &mut F,
     from: &FlowKey<A>,
     to: &FlowKey<A>,
+    hop: &Hop,
     order: Order,
-) -> Option<()> {
+) -> Departure {
     let delta = Delta::NONE
         .address(from.remote, to.remote)
         .address(from.local, to.local);
-    transport::readdress(frame, order.payload_at(), to, delta)?;
-    A::readdress(frame, order.at(), to.remote, to.local)
+    let sent = transport::readdress(frame, order.payload_at(), to, delta)
+        .and_then(|()| A::readdress(frame, order.at(), to.remote, to.local))
+        .and_then(|()| ethernet::readdress(frame, hop));
+    match sent {
+        Some(()) => Departure::by(hop.interface),
+        None => Departure::refused(Reason::RewriteFailed),
+    }
 }

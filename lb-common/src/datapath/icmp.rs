@@ -15,7 +15,8 @@ pub(super) fn other<A: Family, F: Frame, E: Env + Steps<A>>(
     if packet.protocol != A::ICMP {
         return Err(Reason::OtherProtocol);
     }
-    <E as Steps<A>>::echo(env, frame, Order::new(packet)).sent(Reason::EchoReply)
+    let departure = <E as Steps<A>>::echo(env, frame, Order::new(packet));
+    Ok((Reason::EchoReply, departure.interface()?))
 }
 
 /// Answers an echo request to a VIP; other messages are the host's. One packet is answered by one of
@@ -32,7 +33,7 @@ pub fn echo<A: Family, F: Frame, E: Env + Tables<A>>(
     }
     let done = icmp::make_echo_reply::<A, F>(frame, message_at)
         .and_then(|()| A::turn(frame, at))
-        .and_then(|()| ethernet::turn(frame));
+        .and_then(|()| ethernet::turn(frame, 0));
     match done {
         Some(()) => Departure::by(env.ingress_interface()),
         None => Departure::refused(Reason::RewriteFailed),

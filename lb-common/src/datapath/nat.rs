@@ -303,7 +303,7 @@ pub(super) fn reply_key<A: Family, C: Cell<Backend>>(
 /// router, without a lookup.
 #[inline(always)]
 fn way_back<F: Frame, E: Env>(env: &E, frame: &F) -> Hop {
-    ethernet::way_back(frame, env.ingress_interface()).unwrap_or_default()
+    ethernet::way_back(frame, 0, env.ingress_interface()).unwrap_or_default()
 }
 
 /// The backend's port, or the packet's where the backend has none of its own.

@@ -1,6 +1,7 @@
 //! A packet that makes a flow.
 
-use super::flow::{reachable, uses_nat};
+use super::flow::reachable;
+use super::forward::uses_nat;
 use super::schedule::{self, Choice};
 use super::settled::Settled;
 use super::{Cell, Env, Stage, Tables};

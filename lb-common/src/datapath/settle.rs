@@ -1,6 +1,7 @@
 //! A packet whose flow changes, or has to be looked for.
 
-use super::flow::{self, reachable, uses_nat};
+use super::flow::{self, reachable};
+use super::forward::uses_nat;
 use super::settled::Settled;
 use super::{Cell, Env, Frame, Stage, Tables, nat};
 use crate::abi::{Flow, FlowKey, FlowState, Reason, Ticks};

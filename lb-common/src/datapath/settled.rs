@@ -9,7 +9,7 @@ use crate::abi::trace::NONE;
 /// From the lowest bit: the [`Reason`], eight bits; the flags below; from bit 16 our port towards the
 /// backend; from bit 32 the backend's id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Settled(u64);
+pub struct Settled(pub u64);
 
 impl Settled {
     const SENT: u64 = 1 << 8;
@@ -62,18 +62,6 @@ impl Settled {
     #[inline(always)]
     pub(super) fn with_port(self, port: u16) -> Self {
         Self(self.0 & !Self::PORTLESS | Self::SENT | u64::from(port) << 16)
-    }
-
-    /// What a number that [`Settled::word`] returned stands for.
-    #[inline(always)]
-    pub fn from_word(word: u64) -> Self {
-        Self(word)
-    }
-
-    /// The whole as a number.
-    #[inline(always)]
-    pub fn word(self) -> u64 {
-        self.0
     }
 
     /// Whether the flow has yet to be opened, and whether its backend left it.

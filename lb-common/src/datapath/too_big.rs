@@ -40,7 +40,7 @@ fn write<A: Family, F: Frame>(frame: &mut F, at: usize, by: usize, mtu: u16) -> 
     frame.truncate(at + icmp::QUOTE)?;
     frame.grow_head(by)?;
     ethernet::lift(frame, by, at, A::NETWORK)?;
-    ethernet::turn_to(frame, by)?;
+    ethernet::turn(frame, by)?;
     write_header::<A, F>(frame, at, by)?;
     icmp::write_too_big::<A, F>(frame, at, mtu)
 }

@@ -1,17 +1,16 @@
 //! The modes that carry a packet inside another, `ipip` and `gue`.
 
 use super::departure::{Departure, Order};
+use super::forward::goes_by;
 use super::{Cell, Env};
-use crate::abi::{Features, FlowKey, Forward, Hop, Reason};
+use crate::abi::{FlowKey, Forward, Hop, Reason};
 use crate::wire::tunnel::Tunnel;
 use crate::wire::{Family, Frame};
 
 /// Whether a mode carries packets inside others.
 #[inline(always)]
 pub(super) fn is_mode<E: Env>(env: &E, mode: Forward) -> bool {
-    let features = env.features();
-    features.has(Features::IPIP) && mode == Forward::IPIP
-        || features.has(Features::GUE) && mode == Forward::GUE
+    goes_by(env, Forward::IPIP, || mode) || goes_by(env, Forward::GUE, || mode)
 }
 
 /// Sends a client's packet inside another of the backend's family.
@@ -30,7 +29,7 @@ pub(super) fn enter<A: Family, B: Family, F: Frame, E: Env>(
         source: B::from_wide(entry.source).vary(entry.source_bits, flow),
         destination: B::from_wide(entry.address),
         flow,
-        udp: env.features().has(Features::GUE) && order.mode() == Forward::GUE,
+        udp: goes_by(env, Forward::GUE, || order.mode()),
     };
     let Some(inner) = A::outline(frame, order.at()) else {
         return Departure::refused(Reason::RewriteFailed);

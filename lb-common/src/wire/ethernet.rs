@@ -78,10 +78,10 @@ pub fn parse<F: Frame>(frame: &F) -> Result<Link, Reason> {
     })
 }
 
-/// The way to where the frame came from.
+/// The way to where the header at offset `at` came from.
 #[inline(always)]
-pub fn way_back<F: Frame>(frame: &F, interface: u32) -> Option<Hop> {
-    let header = Ethernet::view(frame, 0)?;
+pub fn way_back<F: Frame>(frame: &F, at: usize, interface: u32) -> Option<Hop> {
+    let header = Ethernet::view(frame, at)?;
     Some(Hop::new(interface, header.source, header.destination))
 }
 
@@ -94,17 +94,11 @@ pub fn readdress<F: Frame>(frame: &mut F, hop: &Hop) -> Option<()> {
     Some(())
 }
 
-/// Addresses the frame to where it came from. Tags stay as they are.
+/// Addresses the frame to where the header at offset `at` came from: its own, or the one that it had
+/// before it grew. Tags stay as they are.
 #[inline(always)]
-pub fn turn<F: Frame>(frame: &mut F) -> Option<()> {
-    turn_to(frame, 0)
-}
-
-/// Addresses the frame to where another header, at offset `by`, came from.
-#[inline(always)]
-pub fn turn_to<F: Frame>(frame: &mut F, by: usize) -> Option<()> {
-    let header = Ethernet::view(frame, by)?;
-    let back = Hop::new(0, header.source, header.destination);
+pub fn turn<F: Frame>(frame: &mut F, at: usize) -> Option<()> {
+    let back = way_back(frame, at, 0)?;
     readdress(frame, &back)
 }
 
@@ -219,7 +213,7 @@ mod tests {
     #[test]
     fn the_way_back_readdresses_to_where_it_came_from() {
         let mut bytes = frame([0x08, 0x00]);
-        let hop = way_back(&bytes, 3).unwrap();
+        let hop = way_back(&bytes, 0, 3).unwrap();
         assert_eq!(hop, Hop::new(3, THEIRS, OURS));
         readdress(&mut bytes, &hop).unwrap();
         assert_eq!(*bytes.bytes::<6>(0).unwrap(), THEIRS);

@@ -15,7 +15,7 @@ pub const QUOTE: usize = 128;
 /// section 3.2) between the network header at offset `at` and the [`QUOTE`].
 #[inline(always)]
 pub fn write_too_big<A: Family, F: Frame>(frame: &mut F, at: usize, mtu: u16) -> Option<()> {
-    let mut sum = A::pseudo_sum(frame, at, HEADER_LENGTH + QUOTE)?;
+    let mut sum = A::pseudo_sum(A::addresses(frame, at)?, HEADER_LENGTH + QUOTE);
     let at = at + A::HEADER_LENGTH;
     let [high, low] = mtu.to_be_bytes();
     let header = Icmp::view_mut(frame, at)?;

@@ -90,9 +90,9 @@ pub trait Family: Address {
     fn readdress<F: Frame>(frame: &mut F, at: usize, source: Self, destination: Self)
     -> Option<()>;
 
-    /// The sum over the pseudo header of a control message of so many bytes behind the network header
-    /// at offset `at`, where there is one.
-    fn pseudo_sum<F: Frame>(frame: &F, at: usize, length: usize) -> Option<Delta>;
+    /// The sum over the pseudo header of a control message of so many bytes, where there is one, as
+    /// the difference to nothing.
+    fn pseudo_sum(addresses: (Self, Self), length: usize) -> Delta;
 
     /// Source and destination of the packet at offset `at`.
     fn addresses<F: Frame>(frame: &F, at: usize) -> Option<(Self, Self)>;

@@ -76,10 +76,8 @@ impl Family for V4 {
         destination: Self,
     ) -> Option<()> {
         let header = Ipv4Hdr::view_mut(frame, at)?;
-        let before = [header.ttl, header.proto];
-        header.ttl = header.ttl.wrapping_sub(1);
-        header.check = Delta::NONE
-            .word(before, [header.ttl, header.proto])
+        let delta = write_ttl(header, header.ttl.wrapping_sub(1));
+        header.check = delta
             .address(Self::from_octets(header.src_addr), source)
             .address(Self::from_octets(header.dst_addr), destination)
             .apply(header.check);
@@ -89,8 +87,8 @@ impl Family for V4 {
     }
 
     #[inline(always)]
-    fn pseudo_sum<F: Frame>(_: &F, _: usize, _: usize) -> Option<Delta> {
-        Some(Delta::NONE)
+    fn pseudo_sum(_: (Self, Self), _: usize) -> Delta {
+        Delta::NONE
     }
 
     #[inline(always)]
@@ -103,11 +101,8 @@ impl Family for V4 {
     #[inline(always)]
     fn turn<F: Frame>(frame: &mut F, at: usize) -> Option<()> {
         let header = Ipv4Hdr::view_mut(frame, at)?;
-        let before = [header.ttl, header.proto];
-        header.ttl = HOP_LIMIT;
-        header.check = Delta::NONE
-            .word(before, [header.ttl, header.proto])
-            .apply(header.check);
+        let delta = write_ttl(header, HOP_LIMIT);
+        header.check = delta.apply(header.check);
         core::mem::swap(&mut header.src_addr, &mut header.dst_addr);
         Some(())
     }
@@ -134,11 +129,8 @@ impl Family for V4 {
     #[inline(always)]
     fn count_hop<F: Frame>(frame: &mut F, at: usize) -> Option<()> {
         let header = Ipv4Hdr::view_mut(frame, at)?;
-        let before = [header.ttl, header.proto];
-        header.ttl = header.ttl.wrapping_sub(1);
-        header.check = Delta::NONE
-            .word(before, [header.ttl, header.proto])
-            .apply(header.check);
+        let delta = write_ttl(header, header.ttl.wrapping_sub(1));
+        header.check = delta.apply(header.check);
         Some(())
     }
 
@@ -166,6 +158,14 @@ impl Family for V4 {
             .apply([0xff, 0xff]);
         Some(())
     }
+}
+
+/// Writes a time to live, and leaves the checksum to the caller.
+#[inline(always)]
+fn write_ttl(header: &mut Ipv4Hdr, ttl: u8) -> Delta {
+    let before = [header.ttl, header.proto];
+    header.ttl = ttl;
+    Delta::NONE.word(before, [ttl, header.proto])
 }
 
 #[cfg(test)]

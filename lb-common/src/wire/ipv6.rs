@@ -25,7 +25,7 @@ const FLOW_LABEL: u32 = 0x000f_ffff;
 /// What the walk over the extension headers found, packed into one word: the verifier judges the
 /// walk as a function of its own, and such functions return a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Chain(u64);
+pub struct Chain(pub u64);
 
 impl Chain {
     const WHOLE: u64 = 0;
@@ -41,18 +41,6 @@ impl Chain {
     #[inline(always)]
     fn new(status: u64, protocol: u8, payload_at: usize) -> Self {
         Self(status << 24 | u64::from(protocol) << 16 | payload_at as u64 & Self::OFFSET_MASK)
-    }
-
-    /// From a number that [`Chain::word`] returned.
-    #[inline(always)]
-    pub fn from_word(word: u64) -> Self {
-        Self(word)
-    }
-
-    /// The chain as a number.
-    #[inline(always)]
-    pub fn word(self) -> u64 {
-        self.0
     }
 
     #[inline(always)]
@@ -134,16 +122,13 @@ impl Family for V6 {
     }
 
     #[inline(always)]
-    fn pseudo_sum<F: Frame>(frame: &F, at: usize, length: usize) -> Option<Delta> {
-        /// Both addresses, in the frame: on the stack they would take too much of it.
-        const ADDRESSES: core::ops::Range<usize> = 8..40;
-        let mut sum = Delta::NONE
+    fn pseudo_sum(addresses: (Self, Self), length: usize) -> Delta {
+        let none = Self::default();
+        Delta::NONE
             .added((length as u32).to_be_bytes())
-            .added([0, 0, 0, Self::ICMP]);
-        for word_at in ADDRESSES.step_by(4) {
-            sum = sum.added(*frame.bytes::<4>(at + word_at)?);
-        }
-        Some(sum)
+            .added([0, 0, 0, Self::ICMP])
+            .address(none, addresses.0)
+            .address(none, addresses.1)
     }
 
     #[inline(always)]
