@@ -4,7 +4,7 @@ use core::intrinsics::{AtomicOrdering, atomic_xadd};
 use core::ptr;
 
 use aya_ebpf::bindings::{BPF_ANY, BPF_NOEXIST, xdp_md};
-use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
+use aya_ebpf::helpers::generated::{bpf_check_mtu, bpf_ktime_get_coarse_ns};
 use aya_ebpf::helpers::{bpf_get_prandom_u32, bpf_ktime_get_ns};
 use lb_common::abi::{
     Backend, Features, Flow, FlowKey, PortTable, Reason, Reverse, Rule, Service, ServiceKey, Ticks,
@@ -104,6 +104,15 @@ impl Env for Kernel {
     fn ingress_interface(&self) -> u32 {
         // SAFETY: the kernel passes a valid `xdp_md`.
         unsafe { (*self.xdp).ingress_ifindex }
+    }
+
+    #[inline(always)]
+    fn link_mtu(&self, interface: u32) -> usize {
+        let mut mtu = 0;
+        // SAFETY: the kernel passed the program's argument; the helper writes four bytes (kernel
+        // 5.12).
+        unsafe { bpf_check_mtu(self.xdp.cast(), interface, &raw mut mtu, 0, 0) };
+        mtu as usize
     }
 
     #[inline(always)]
@@ -212,7 +221,7 @@ macro_rules! tables {
         impl Tables<$address> for Kernel {
             type ServiceCell = Value<Service>;
             type FlowCell = Value<Flow>;
-            type ReverseCell = Value<Reverse<$address>>;
+            type ReverseCell = Value<Reverse>;
 
             #[inline(always)]
             fn service(&self, key: &ServiceKey<$address>) -> Option<Self::ServiceCell> {
@@ -271,7 +280,7 @@ macro_rules! tables {
                 &mut self,
                 stage: Stage,
                 key: &FlowKey<$address>,
-                reverse: &Reverse<$address>,
+                reverse: &Reverse,
             ) -> bool {
                 let flags = u64::from(BPF_NOEXIST);
                 match stage {

@@ -44,11 +44,9 @@ pub(crate) static FLOWS_V4: LruHashMap<FlowKey<V4>, Flow> = LruHashMap::with_max
 #[map]
 pub(crate) static FLOWS_V6: LruHashMap<FlowKey<V6>, Flow> = LruHashMap::with_max_entries(1, 0);
 #[map]
-pub(crate) static REVERSE_V4: LruHashMap<FlowKey<V4>, Reverse<V4>> =
-    LruHashMap::with_max_entries(1, 0);
+pub(crate) static REVERSE_V4: LruHashMap<FlowKey<V4>, Reverse> = LruHashMap::with_max_entries(1, 0);
 #[map]
-pub(crate) static REVERSE_V6: LruHashMap<FlowKey<V6>, Reverse<V6>> =
-    LruHashMap::with_max_entries(1, 0);
+pub(crate) static REVERSE_V6: LruHashMap<FlowKey<V6>, Reverse> = LruHashMap::with_max_entries(1, 0);
 #[map]
 pub(crate) static PENDING_V4: LruHashMap<FlowKey<V4>, Flow> =
     LruHashMap::with_max_entries(PENDING, 0);
@@ -56,10 +54,10 @@ pub(crate) static PENDING_V4: LruHashMap<FlowKey<V4>, Flow> =
 pub(crate) static PENDING_V6: LruHashMap<FlowKey<V6>, Flow> =
     LruHashMap::with_max_entries(PENDING, 0);
 #[map]
-pub(crate) static PENDING_REVERSE_V4: LruHashMap<FlowKey<V4>, Reverse<V4>> =
+pub(crate) static PENDING_REVERSE_V4: LruHashMap<FlowKey<V4>, Reverse> =
     LruHashMap::with_max_entries(PENDING, 0);
 #[map]
-pub(crate) static PENDING_REVERSE_V6: LruHashMap<FlowKey<V6>, Reverse<V6>> =
+pub(crate) static PENDING_REVERSE_V6: LruHashMap<FlowKey<V6>, Reverse> =
     LruHashMap::with_max_entries(PENDING, 0);
 
 // The firewall: sizes set at load.

@@ -7,11 +7,13 @@
 //! pass anything in its place. The stacks of a function and its caller share 512 bytes.
 
 use aya_ebpf::bindings::xdp_md;
-use lb_common::abi::{Backend, FlowKey, Reverse, Service, V4, V6};
-use lb_common::datapath::{self, Departure, Env, Frame, Order, Ruling, Settled, Steps, Tables};
+use lb_common::abi::{Backend, Features, FlowKey, Service, V4, V6};
+use lb_common::datapath::{
+    self, Departure, Env, Frame, Order, Owner, Ruling, Settled, Steps, Tables,
+};
 use lb_common::wire::TcpFlags;
 
-use crate::env::{Kernel, Value};
+use crate::env::{Kernel, Value, features};
 use crate::frame::XdpFrame;
 
 /// What a caller passed, unless one of both is null.
@@ -31,8 +33,8 @@ fn both<'a, K, V>(key: *const K, value: *mut V) -> Option<(&'a K, Value<V>)> {
 /// The steps of both families differ in names and types only.
 macro_rules! steps {
     ($address:ty, $judge:ident, $settle:ident, $renew:ident, $open:ident, $claim:ident,
-     $send:ident, $answer:ident, $echo:ident, $too_big:ident,
-     $deliver:ident) => {
+     $send:ident, $send_across:ident, $deliver:ident, $answer:ident, $answer_across:ident,
+     $close:ident, $reply:ident, $echo:ident, $too_big:ident) => {
         impl Steps<$address> for Kernel {
             #[inline(always)]
             fn judge(&self, key: &FlowKey<$address>, ports: bool) -> Ruling {
@@ -103,10 +105,11 @@ macro_rules! steps {
                 &mut self,
                 _: &mut F,
                 key: &FlowKey<$address>,
-                reverse: &<Self as Tables<$address>>::ReverseCell,
+                flags: TcpFlags,
                 order: Order,
+                owner: &mut Owner,
             ) -> Departure {
-                Departure($answer(self.xdp, key, reverse.0, order.0))
+                Departure($reply(self.xdp, key, u64::from(flags.0), order.0, owner))
             }
 
             #[inline(always)]
@@ -214,14 +217,70 @@ macro_rules! steps {
         extern "C" fn $answer(
             xdp: *mut xdp_md,
             key: *const FlowKey<$address>,
-            reverse: *mut Reverse<$address>,
+            flags: u64,
             order: u64,
+            owner: *mut Owner,
         ) -> u64 {
-            let Some((key, reverse)) = both(key, reverse) else {
+            let Some((key, owner)) = both(key, owner) else {
                 return Departure::NONE.0;
             };
-            let (mut frame, order) = (XdpFrame::new(xdp), Order(order));
-            datapath::answer::<$address, _, Kernel>(&mut frame, key, &reverse, order).0
+            // SAFETY: the caller lends it for as long as this runs.
+            let owner = unsafe { &mut *owner.0 };
+            let (mut frame, mut kernel) = (XdpFrame::new(xdp), Kernel::new(xdp));
+            let (key, flags, order) = (*key, TcpFlags(flags as u8), Order(order));
+            datapath::answer(&mut kernel, &mut frame, &key, flags, order, owner).0
+        }
+
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        extern "C" fn $answer_across(
+            xdp: *mut xdp_md,
+            key: *const FlowKey<$address>,
+            flags: u64,
+            order: u64,
+            owner: *mut Owner,
+        ) -> u64 {
+            let Some((key, owner)) = both(key, owner) else {
+                return Departure::NONE.0;
+            };
+            // SAFETY: the caller lends it for as long as this runs.
+            let owner = unsafe { &mut *owner.0 };
+            let (mut frame, mut kernel) = (XdpFrame::new(xdp), Kernel::new(xdp));
+            let (key, flags, order) = (*key, TcpFlags(flags as u8), Order(order));
+            datapath::answer_across(&mut kernel, &mut frame, &key, flags, order, owner).0
+        }
+
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        extern "C" fn $close(key: *const FlowKey<$address>) -> u64 {
+            // SAFETY: it is the caller's, if it is not null.
+            if let Some(key) = unsafe { key.as_ref() } {
+                datapath::close(&Kernel::without_packet(), &{ *key });
+            }
+            0
+        }
+
+        /// One after the other, because the stack has no room for all at once.
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        extern "C" fn $reply(
+            xdp: *mut xdp_md,
+            key: *const FlowKey<$address>,
+            flags: u64,
+            order: u64,
+            owner: *mut Owner,
+        ) -> u64 {
+            let mut sent = $answer(xdp, key, flags, order, owner);
+            if features().has(Features::CROSSING) && Departure(sent) == Departure::NOT_OURS {
+                sent = $answer_across(xdp, key, flags, order, owner);
+            }
+            if TcpFlags(flags as u8).resets() && Departure(sent).leaves() {
+                $close(key);
+            }
+            match Departure(sent).fitting() {
+                Some(mtu) => $too_big(xdp, order, u64::from(mtu)),
+                None => sent,
+            }
         }
 
         #[unsafe(no_mangle)]
@@ -231,7 +290,22 @@ macro_rules! steps {
             datapath::echo::<$address, _, Kernel>(&Kernel::new(xdp), &mut frame, order).0
         }
 
-        /// One after the other, because the stack has no room for both at once.
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        extern "C" fn $send_across(
+            xdp: *mut xdp_md,
+            key: *const FlowKey<$address>,
+            backend: *mut Backend,
+            order: u64,
+        ) -> u64 {
+            let Some((key, backend)) = both(key, backend) else {
+                return Departure::NONE.0;
+            };
+            let (mut frame, kernel) = (XdpFrame::new(xdp), Kernel::without_packet());
+            datapath::send_across(&kernel, &mut frame, key, &backend, Order(order)).0
+        }
+
+        /// As in the other direction.
         #[unsafe(no_mangle)]
         #[inline(never)]
         extern "C" fn $deliver(
@@ -240,7 +314,15 @@ macro_rules! steps {
             backend: *mut Backend,
             order: u64,
         ) -> u64 {
-            let sent = $send(xdp, key, backend, order);
+            let Some((key, entry)) = both(key, backend) else {
+                return Departure::NONE.0;
+            };
+            let kernel = Kernel::without_packet();
+            let sent = if datapath::crosses::<$address, _>(&kernel, &entry, Order(order)) {
+                $send_across(xdp, key, backend, order)
+            } else {
+                $send(xdp, key, backend, order)
+            };
             match Departure(sent).fitting() {
                 Some(mtu) => $too_big(xdp, order, u64::from(mtu)),
                 None => sent,
@@ -258,10 +340,36 @@ macro_rules! steps {
 }
 
 steps!(
-    V4, judge_v4, settle_v4, renew_v4, open_v4, claim_v4, send_v4, answer_v4, echo_v4, too_big_v4,
-    deliver_v4
+    V4,
+    judge_v4,
+    settle_v4,
+    renew_v4,
+    open_v4,
+    claim_v4,
+    send_v4,
+    send_across_v4,
+    deliver_v4,
+    answer_v4,
+    answer_across_v4,
+    close_v4,
+    reply_v4,
+    echo_v4,
+    too_big_v4
 );
 steps!(
-    V6, judge_v6, settle_v6, renew_v6, open_v6, claim_v6, send_v6, answer_v6, echo_v6, too_big_v6,
-    deliver_v6
+    V6,
+    judge_v6,
+    settle_v6,
+    renew_v6,
+    open_v6,
+    claim_v6,
+    send_v6,
+    send_across_v6,
+    deliver_v6,
+    answer_v6,
+    answer_across_v6,
+    close_v6,
+    reply_v6,
+    echo_v6,
+    too_big_v6
 );

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use lb_common::abi::limits::ROW_WORDS;
-use lb_common::abi::{Backend, Features, Forward, Row, Rule, Scheduler, Settings};
+use lb_common::abi::{AddressFamily, Backend, Features, Forward, Row, Rule, Scheduler, Settings};
 
 use crate::document::Vip;
 
@@ -131,6 +131,16 @@ impl Tables {
         }
     }
 
+    /// Whether a service translates to backends of the other family.
+    fn crosses(&self, key: &VipKey, service: &ServiceTable) -> bool {
+        let family = AddressFamily::of(key.address);
+        service.forward == Forward::FULL_NAT
+            && self
+                .backends
+                .values()
+                .any(|backend| backend.service == service.id && backend.family != family)
+    }
+
     /// The stages that these tables use.
     pub fn features(&self) -> Features {
         let any = |test: &dyn Fn(&VipKey, &ServiceTable) -> bool| {
@@ -148,6 +158,7 @@ impl Tables {
             .with_if(Features::SERVICES_V6, any(&|key, _| key.address.is_ipv6()))
             .with_if(Features::ANY_PORT, any(&|key, _| key.port == 0))
             .with(modes)
+            .with_if(Features::CROSSING, any(&|key, s| self.crosses(key, s)))
             .with_if(Features::FIREWALL, !firewall.rules.is_empty())
             .with_if(Features::RULE_SOURCE, firewall.sources.is_some())
             .with_if(Features::RULE_DESTINATION, firewall.destinations.is_some())

@@ -89,7 +89,7 @@ fn a_reply_reaches_its_client_or_nobody_while_its_way_back_moves() {
 
 #[test]
 fn a_port_is_not_taken_from_a_flow_that_is_promoted() {
-    for scene in Scene::all_nat() {
+    for scene in Scene::all_sharing_port() {
         let mut crossing = scene_of(scene, 1, 1, &[scene.opening(0)], &scene.opening(1));
         crossing.passing = Some(scene.following(0).bytes());
         for met in crossing.everywhere() {

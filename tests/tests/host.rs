@@ -49,8 +49,20 @@ macro_rules! groups {
 }
 
 groups!(
-    link, ipv4, ipv6, fragments, transport, services, lifecycle, icmp, strays, tunnels, idle,
-    backends, firewall,
+    link,
+    ipv4,
+    ipv6,
+    fragments,
+    transport,
+    services,
+    lifecycle,
+    icmp,
+    strays,
+    translation,
+    tunnels,
+    idle,
+    backends,
+    firewall,
 );
 
 #[test]

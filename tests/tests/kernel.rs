@@ -93,8 +93,20 @@ macro_rules! groups {
 }
 
 groups!(
-    link, ipv4, ipv6, fragments, transport, services, lifecycle, icmp, strays, tunnels, idle,
-    backends, firewall,
+    link,
+    ipv4,
+    ipv6,
+    fragments,
+    transport,
+    services,
+    lifecycle,
+    icmp,
+    strays,
+    translation,
+    tunnels,
+    idle,
+    backends,
+    firewall,
 );
 
 #[test]
@@ -117,12 +129,14 @@ fn every_set_of_features_is_verified() {
         return;
     }
     let mut most = 0;
-    for choice in 0_u8..64 {
+    for choice in 0_u8..128 {
         let has = |bit: u8| choice & 1 << bit != 0;
         let mut setup = Setup::new(&[]).nat_ports(1024, 31_744);
         let all = Scene::all();
         let scenes = all.iter().filter(|scene| {
             let mode = match scene.forward {
+                Forward::Nat => 6,
+                Forward::FullNat if scene.crosses => 6,
                 Forward::FullNat => 2,
                 Forward::Dsr => 3,
                 Forward::Ipip | Forward::Gue => 4,

@@ -13,7 +13,7 @@ pub trait Address: Copy + Eq {
     /// Reads the address from the common form of [`crate::abi::Backend`].
     fn from_wide(wide: [u64; 2]) -> Self;
 
-    /// The common form: IPv4 in the first four bytes, the rest zero.
+    /// The common form: IPv4 as the IPv6 address that it is mapped to (RFC 4291, section 2.5.5.2).
     fn wide(self) -> [u64; 2];
 
     /// Whether it may be a sender's: neither unspecified, nor loopback, nor multicast, nor (IPv4)
@@ -45,6 +45,9 @@ pub struct V4(u32);
 pub struct V6([u64; 2]);
 
 const _: () = assert!(size_of::<V4>() == 4 && size_of::<V6>() == 16);
+
+/// What comes before the bytes of a mapped address in its second half; the first is zero.
+const MAPPED: u64 = u64::from_ne_bytes([0, 0, 0xff, 0xff, 0, 0, 0, 0]);
 
 impl V4 {
     /// From bytes in the order of the wire.
@@ -88,14 +91,14 @@ impl Address for V4 {
 
     #[inline(always)]
     fn from_wide(wide: [u64; 2]) -> Self {
-        let [a, b, c, d, ..] = wide[0].to_ne_bytes();
+        let [.., a, b, c, d] = wide[1].to_ne_bytes();
         Self::from_octets([a, b, c, d])
     }
 
     #[inline(always)]
     fn wide(self) -> [u64; 2] {
         let [a, b, c, d] = self.octets();
-        [u64::from_ne_bytes([a, b, c, d, 0, 0, 0, 0]), 0]
+        [0, MAPPED | u64::from_ne_bytes([0, 0, 0, 0, a, b, c, d])]
     }
 
     #[inline(always)]
@@ -188,12 +191,24 @@ impl From<Ipv6Addr> for V6 {
     }
 }
 
+/// Whether an address in the common form is an IPv4 one.
+#[inline(always)]
+pub fn is_v4(wide: [u64; 2]) -> bool {
+    const BEFORE: u64 = u64::from_ne_bytes([0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0]);
+    wide[0] == 0 && wide[1] & BEFORE == MAPPED
+}
+
 /// The common form of an address of either family.
 pub fn wide(address: IpAddr) -> [u64; 2] {
     match address {
         IpAddr::V4(address) => V4::from(address).wide(),
         IpAddr::V6(address) => V6::from(address).wide(),
     }
+}
+
+/// The address of a common form.
+pub fn narrow(wide: [u64; 2]) -> IpAddr {
+    IpAddr::from(V6::from_wide(wide).octets()).to_canonical()
 }
 
 #[cfg(test)]
@@ -205,11 +220,17 @@ mod tests {
         let four = V4::from_octets([192, 0, 2, 7]);
         assert_eq!(four.octets(), [192, 0, 2, 7]);
         assert_eq!(V4::from_wide(four.wide()), four);
+        assert!(is_v4(four.wide()));
         let octets = [32, 1, 13, 184, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
         let six = V6::from_octets(octets);
         assert_eq!(six.octets(), octets);
         assert_eq!(V6::from_wide(six.wide()), six);
+        assert!(!is_v4(six.wide()));
+        let mapped = IpAddr::from(Ipv4Addr::from([192, 0, 2, 7]).to_ipv6_mapped());
+        assert_eq!(wide(mapped), four.wide());
         assert_eq!(wide(IpAddr::from(octets)), six.wide());
+        assert_eq!(narrow(six.wide()), IpAddr::from(octets));
+        assert_eq!(narrow(four.wide()), IpAddr::from([192, 0, 2, 7]));
     }
 
     #[test]

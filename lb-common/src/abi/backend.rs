@@ -1,5 +1,7 @@
 //! One entry of the backend array: everything needed to send a packet to a backend.
 
+use core::net::IpAddr;
+
 /// The Ethernet side of a path: which interface, to whom, from whom.
 ///
 /// Ethernet addresses are kept as words, because six single bytes would cost the BPF program six
@@ -73,7 +75,8 @@ pub struct Backend {
     pub hop: Hop,
     /// Its address, in the common form of [`crate::abi::Address`].
     pub address: [u64; 2],
-    /// Our address on the way to it: the source of `full-nat`, and of `ipip` and `gue`.
+    /// Our address on the way to it: the source of `full-nat`, and of `ipip` and `gue`; zeros in
+    /// `nat`, where the client's stays.
     pub source: [u64; 2],
 }
 
@@ -87,6 +90,14 @@ impl AddressFamily {
     pub const V4: Self = Self(0);
     /// IPv6.
     pub const V6: Self = Self(1);
+
+    /// That of an address.
+    pub const fn of(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(_) => Self::V4,
+            IpAddr::V6(_) => Self::V6,
+        }
+    }
 }
 
 /// What a backend gets.

@@ -37,9 +37,13 @@ impl Features {
     pub const IPIP: Self = Self(1 << 13);
     /// Some service forwards by `gue`.
     pub const GUE: Self = Self(1 << 14);
+    /// Some service forwards by `nat`.
+    pub const NAT: Self = Self(1 << 15);
+    /// Some service forwards by `full-nat` to a backend of the other address family.
+    pub const CROSSING: Self = Self(1 << 16);
 
     /// Names for `lb status`, in bit order.
-    pub const NAMES: [&'static str; 15] = [
+    pub const NAMES: [&'static str; 17] = [
         "services-v4",
         "services-v6",
         "any-port",
@@ -55,10 +59,13 @@ impl Features {
         "coarse-clock",
         "ipip",
         "gue",
+        "nat",
+        "crossing",
     ];
 
     /// The modes of forwarding.
-    const MODES: Self = Self(Self::FULL_NAT.0 | Self::DSR.0 | Self::IPIP.0 | Self::GUE.0);
+    const MODES: Self =
+        Self(Self::FULL_NAT.0 | Self::DSR.0 | Self::IPIP.0 | Self::GUE.0 | Self::NAT.0);
 
     /// Whether all bits of `other` are set.
     #[inline(always)]

@@ -41,16 +41,20 @@ pub struct Flow {
     pub zero: u8,
 }
 
-/// The way back of a `full-nat` flow, keyed by the 5-tuple of the backend's replies.
+/// The way back of a `nat` or `full-nat` flow, keyed by the 5-tuple of the backend's replies. One
+/// cache line.
+///
+/// The addresses are of the client's family, which is not always the key's, and in the common form
+/// of [`Address`].
 #[repr(C, align(8))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Reverse<A> {
+pub struct Reverse {
     // In another order than in the key, from which both are copied: the compiler would copy an
     // address and both ports at once, and the verifier refuse that on the stack.
     /// The address the client knows.
-    pub vip: A,
+    pub vip: [u64; 2],
     /// The client.
-    pub client: A,
+    pub client: [u64; 2],
     /// The client's port.
     pub client_port: u16,
     /// The port the client knows.
@@ -136,7 +140,7 @@ impl<A: Address> FlowKey<A> {
     /// A few bits by which an entry is told from most others.
     #[inline(always)]
     pub fn mark(&self) -> u16 {
-        let address = self.remote.fold();
+        let address = self.remote.fold() ^ self.local.fold().rotate_left(16);
         (address ^ (address >> 16)) as u16 ^ self.remote_port ^ self.local_port
     }
 
@@ -157,4 +161,4 @@ impl<A: Address> FlowKey<A> {
 
 const _: () = assert!(size_of::<FlowKey<V4>>() == 16 && size_of::<FlowKey<V6>>() == 40);
 const _: () = assert!(size_of::<Flow>() == 16);
-const _: () = assert!(size_of::<Reverse<V4>>() == 40 && size_of::<Reverse<V6>>() == 64);
+const _: () = assert!(size_of::<Reverse>() == 64);

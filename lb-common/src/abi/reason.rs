@@ -92,6 +92,8 @@ reasons! {
     EchoReply = 22, "echo_reply", Forward;
     /// A packet too long for the way to its backend, whose sender was told so.
     TooBigTold = 23, "too_big_told", Forward;
+    /// A UDP packet without a checksum, which IPv6 asks for, between two address families.
+    NoChecksum = 24, "no_checksum", Drop;
 }
 
 impl Reason {

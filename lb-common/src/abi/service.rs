@@ -98,6 +98,8 @@ impl Forward {
     pub const IPIP: Self = Self(2);
     /// The same behind a UDP header.
     pub const GUE: Self = Self(3);
+    /// The destination is rewritten; replies come back through us, because we route them.
+    pub const NAT: Self = Self(4);
 
     /// The stage that a program has for it, none for an unknown mode.
     #[inline(always)]
@@ -107,6 +109,7 @@ impl Forward {
             Self::DSR => Features::DSR,
             Self::IPIP => Features::IPIP,
             Self::GUE => Features::GUE,
+            Self::NAT => Features::NAT,
             _ => Features(0),
         }
     }

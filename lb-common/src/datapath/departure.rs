@@ -1,7 +1,10 @@
 //! What goes into the steps that write a frame, and what comes out of them.
 
+use super::Sent;
+use crate::abi::trace::NONE;
 use crate::abi::{Forward, Reason};
 use crate::wire::Packet;
+use crate::wire::translation::Place;
 
 /// How a packet leaves, in one number: a global BPF function can return no more.
 ///
@@ -14,9 +17,30 @@ pub struct Departure(pub u64);
 /// Where a packet's headers are, and how it is to be sent, in one number.
 ///
 /// From the lowest bit: offset of the network header, eight bits; the mode, eight; offset of the
-/// transport header, sixteen; our port towards the backend, sixteen.
+/// transport header, sixteen; the source port towards the backend, sixteen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Order(pub u64);
+
+/// Whose packet it was.
+#[repr(C, align(8))]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owner {
+    /// The service's id.
+    pub service: u32,
+    /// The backend's id.
+    pub backend: u32,
+}
+
+impl Default for Owner {
+    /// Nobody's.
+    #[inline(always)]
+    fn default() -> Self {
+        Self {
+            service: NONE,
+            backend: NONE,
+        }
+    }
+}
 
 impl Departure {
     const LEAVES: u64 = 1 << 8;
@@ -24,6 +48,8 @@ impl Departure {
     const GROWN: u32 = 16;
     /// The answer to a question without a packet.
     pub const NONE: Self = Self(Reason::RewriteFailed as u64);
+    /// The packet is nobody's.
+    pub const NOT_OURS: Self = Self(Reason::NotOurs as u64);
 
     /// Out of an interface.
     #[inline(always)]
@@ -35,6 +61,15 @@ impl Departure {
     #[inline(always)]
     pub(super) fn error(interface: u32) -> Self {
         Self(Self::by(interface).0 | Self::ERROR)
+    }
+
+    /// What a rewrite of the frame made of it.
+    #[inline(always)]
+    pub(super) fn rewritten(written: Option<()>, interface: u32) -> Self {
+        match written {
+            Some(()) => Self::by(interface),
+            None => Self::refused(Reason::RewriteFailed),
+        }
     }
 
     /// In a frame that was so long and now is so long.
@@ -63,21 +98,32 @@ impl Departure {
         asked.then_some((self.0 >> 32) as u16)
     }
 
+    /// Whether it does.
+    #[inline(always)]
+    pub fn leaves(self) -> bool {
+        self.0 & Self::LEAVES != 0
+    }
+
     /// The interface that it leaves by, or why it does not.
     #[inline(always)]
     pub(super) fn interface(self) -> Result<u32, Reason> {
-        if self.0 & Self::LEAVES == 0 {
+        if self.leaves() {
+            Ok((self.0 >> 32) as u32)
+        } else {
             let number = u32::from(self.0 as u8);
             Err(Reason::from_number(number).unwrap_or(Reason::RewriteFailed))
-        } else {
-            Ok((self.0 >> 32) as u32)
         }
     }
 
-    /// Whether it leaves as an ICMP error.
+    /// Why it leaves, for `reason` unless it is an ICMP error, and by which interface; or why it does
+    /// not.
     #[inline(always)]
-    pub(super) fn is_error(self) -> bool {
-        self.0 & Self::ERROR != 0
+    pub(super) fn sent(self, reason: Reason) -> Sent {
+        let interface = self.interface()?;
+        if self.0 & Self::ERROR != 0 {
+            return Ok((Reason::TooBigTold, interface));
+        }
+        Ok((reason, interface))
     }
 
     /// Bytes that the frame has grown by; what wraps around below zero is added as well as any.
@@ -102,25 +148,23 @@ impl Order {
         Self(packet.at as u64 | (packet.payload_at as u64) << Self::PAYLOAD)
     }
 
-    /// The same in a mode, in `full-nat` from this port.
+    /// The same in a mode, in `nat` and `full-nat` from this port.
     #[inline(always)]
     pub(super) fn in_mode(self, mode: Forward, source_port: u16) -> Self {
         Self(self.0 | u64::from(source_port) << Self::PORT | u64::from(mode.0) << Self::MODE)
     }
 
-    /// Offset of the network header; at most 31, whatever number this was made of.
+    /// Where the headers are: that of the network at most at 31, that of the transport at most at
+    /// 32,767, whatever number this was made of.
     #[inline(always)]
-    pub(super) fn at(self) -> usize {
-        (self.0 & Self::AT_MASK) as usize
+    pub(super) fn place(self) -> Place {
+        Place {
+            at: (self.0 & Self::AT_MASK) as usize,
+            payload_at: (self.0 >> Self::PAYLOAD & Self::PAYLOAD_MASK) as usize,
+        }
     }
 
-    /// Offset of the transport header; at most 32,767, whatever number this was made of.
-    #[inline(always)]
-    pub(super) fn payload_at(self) -> usize {
-        (self.0 >> Self::PAYLOAD & Self::PAYLOAD_MASK) as usize
-    }
-
-    /// `full-nat`: our port towards the backend.
+    /// `nat` and `full-nat`: the source port towards the backend.
     #[inline(always)]
     pub(super) fn source_port(self) -> u16 {
         (self.0 >> Self::PORT) as u16
@@ -144,10 +188,10 @@ mod tests {
         let departure = Departure::by(u32::MAX).resized(100, 148);
         assert_eq!(departure.interface(), Ok(u32::MAX));
         assert_eq!(departure.growth(), 48);
-        assert!(!departure.is_error());
+        assert_eq!(departure.sent(Reason::Stray), Ok((Reason::Stray, u32::MAX)));
         let error = Departure::error(7).resized(1514, 170);
         assert_eq!(error.interface(), Ok(7));
-        assert!(error.is_error());
+        assert_eq!(error.sent(Reason::Stray), Ok((Reason::TooBigTold, 7)));
         assert_eq!(170_usize.wrapping_sub(error.growth()), 1514);
         assert_eq!(Departure::too_big(1480).fitting(), Some(1480));
         assert_eq!(error.fitting(), None);
@@ -172,10 +216,12 @@ mod tests {
             payload_length: 20,
         };
         let order = Order::new(&packet).in_mode(Forward::DSR, 65_535);
-        assert_eq!((order.at(), order.payload_at()), (22, 22 + 9 * 2048));
+        let (at, payload_at) = (22, 22 + 9 * 2048);
+        assert_eq!(order.place(), Place { at, payload_at });
         assert_eq!(order.source_port(), 65_535);
         assert_eq!(order.mode(), Forward::DSR);
         let any = Order(u64::MAX);
-        assert_eq!((any.at(), any.payload_at()), (31, 32_767));
+        let (at, payload_at) = (31, 32_767);
+        assert_eq!(any.place(), Place { at, payload_at });
     }
 }

@@ -16,7 +16,7 @@ pub trait Env: Steps<V4> + Steps<V6> {
     /// The stages in use, fixed when the program was loaded.
     fn features(&self) -> Features;
 
-    /// First source port of `full-nat`, and how many there are from there.
+    /// First source port of `full-nat`, and of `nat` for clients whose own is taken, and how many there are from there.
     fn nat_ports(&self) -> (u16, u16);
 
     /// Words of each row in use, at most [`crate::abi::limits::ROW_WORDS`].
@@ -24,6 +24,9 @@ pub trait Env: Steps<V4> + Steps<V6> {
 
     /// Index of the interface that the frame arrived on.
     fn ingress_interface(&self) -> u32;
+
+    /// Bytes of the longest packet that an interface takes; 0 if that is not known.
+    fn link_mtu(&self, interface: u32) -> usize;
 
     /// Coarse monotonic time.
     fn now(&self) -> Ticks;
@@ -72,7 +75,7 @@ pub trait Tables<A: Address> {
     /// A flow entry in place.
     type FlowCell: Cell<Flow>;
     /// A reverse entry in place.
-    type ReverseCell: Cell<Reverse<A>>;
+    type ReverseCell: Cell<Reverse>;
 
     /// A service by its exact key.
     fn service(&self, key: &ServiceKey<A>) -> Option<Self::ServiceCell>;
@@ -97,7 +100,7 @@ pub trait Tables<A: Address> {
     fn reverse(&self, stage: Stage, key: &FlowKey<A>) -> Option<Self::ReverseCell>;
 
     /// Writes a new way back; false if the table refuses, or has one of this key.
-    fn insert_reverse(&mut self, stage: Stage, key: &FlowKey<A>, reverse: &Reverse<A>) -> bool;
+    fn insert_reverse(&mut self, stage: Stage, key: &FlowKey<A>, reverse: &Reverse) -> bool;
 
     /// Forgets a way back.
     fn remove_reverse(&mut self, stage: Stage, key: &FlowKey<A>);

@@ -3,7 +3,6 @@
 //! A first packet enters the pending table; the client's next packet promotes it. A flow stays
 //! with its backend while that is up or draining; otherwise it is scheduled anew.
 
-use super::forward::uses_nat;
 use super::settled::Settled;
 use super::{Cell, Env, Frame, Notes, Stage, Steps, Tables, nat};
 use crate::abi::limits::PORT_TRIES;
@@ -15,7 +14,7 @@ use crate::wire::{Family, TcpFlags};
 #[derive(Clone, Copy)]
 pub(super) struct Assigned<C> {
     pub(super) backend: C,
-    /// `full-nat`: our port towards the backend.
+    /// `nat` and `full-nat`: the source port towards the backend.
     pub(super) source_port: u16,
     pub(super) reason: Reason,
 }
@@ -88,9 +87,9 @@ fn steady<A: Family, E: Env + Tables<A>>(
         return None;
     }
     let backend = backend(env, flow).filter(|backend| backend.load().state.keeps_flows())?;
-    if uses_nat(env, &service) {
+    if nat::is_used(env, &service) {
         // Of a way back the time is kept too, and it may have to be laid again.
-        let holds = flow.seen == now && nat::is_port(env, flow.source_port);
+        let holds = flow.seen == now && nat::holds_port(env, &backend, flow.source_port);
         return holds.then_some(backend);
     }
     if flow.seen != now {

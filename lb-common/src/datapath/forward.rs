@@ -1,11 +1,10 @@
-//! The rewrite: all writes to a frame are here, after everything that can fail.
+//! A client's packet on its way to the backend: all that can fail is done before the first write.
 
 use super::departure::{Departure, Order};
 use super::flow::Assigned;
 use super::{Cell, Env, Notes, Sent, Steps, Tables, nat, tunnel};
-use crate::abi::{AddressFamily, Backend, FlowKey, Forward, Hop, Reason, Service, V4, V6};
-use crate::wire::checksum::Delta;
-use crate::wire::{Family, Frame, Packet, ethernet, transport};
+use crate::abi::{AddressFamily, Backend, FlowKey, Forward, Reason, Service, V4, V6};
+use crate::wire::{Family, Frame, Packet, ethernet, translation};
 
 /// Addresses a client's packet to its backend.
 #[inline(always)]
@@ -26,11 +25,7 @@ pub(super) fn to_backend<A: Family, F: Frame, E: Env + Steps<A>>(
     let order = Order::new(packet).in_mode(mode, assigned.source_port);
     let departure = <E as Steps<A>>::send(env, frame, key, backend, order);
     notes.grown = departure.growth();
-    let interface = departure.interface()?;
-    if departure.is_error() {
-        return Ok((Reason::TooBigTold, interface));
-    }
-    Ok((assigned.reason, interface))
+    departure.sent(assigned.reason)
 }
 
 /// Whether packets go by `mode`, where `actual` says by which; it is not asked where the
@@ -47,10 +42,10 @@ pub(super) fn is_direct<E: Env, C: Cell<Service>>(env: &E, service: &C) -> bool 
     goes_by(env, Forward::DSR, || service.load().forward)
 }
 
-/// Whether the service's flows have a way back through us.
+/// Whether a client's packet has to be translated to its backend's family.
 #[inline(always)]
-pub(super) fn uses_nat<E: Env, C: Cell<Service>>(env: &E, service: &C) -> bool {
-    goes_by(env, Forward::FULL_NAT, || service.load().forward)
+pub fn crosses<A: Family, E: Env>(env: &E, backend: &E::BackendCell, order: Order) -> bool {
+    nat::crosses::<A, E, _>(env, backend) && goes_by(env, Forward::FULL_NAT, || order.mode())
 }
 
 /// Addresses the frame alone to the backend.
@@ -87,67 +82,7 @@ pub fn send<A: Family, F: Frame, E: Env>(
             tunnel::enter::<A, V4, F, E>(env, frame, key, backend, &hop, order)
         };
     }
-    let source = (A::from_wide(backend.load().source), order.source_port());
-    let port = nat::backend_port(backend, key.local_port);
-    let destination = (A::from_wide(backend.load().address), port);
-    let to = FlowKey::new(source, destination, key.protocol);
-    translate(frame, key, &to, &hop, order)
-}
-
-/// Addresses a backend's reply to the client.
-#[inline(always)]
-pub(super) fn to_client<A: Family, F: Frame, E: Env + Steps<A>>(
-    frame: &mut F,
-    env: &mut E,
-    packet: &Packet<A>,
-    key: &FlowKey<A>,
-    reverse: &<E as Tables<A>>::ReverseCell,
-) -> Sent {
-    if packet.hop_limit <= 1 {
-        return Err(Reason::HopLimit);
-    }
-    let departure = <E as Steps<A>>::answer(env, frame, key, reverse, Order::new(packet));
-    Ok((Reason::ToClient, departure.interface()?))
-}
-
-/// Sends a backend's reply on the way back.
-#[inline(always)]
-pub fn answer<A: Family, F: Frame, E: Env + Tables<A>>(
-    frame: &mut F,
-    key: &FlowKey<A>,
-    reverse: &<E as Tables<A>>::ReverseCell,
-    order: Order,
-) -> Departure {
-    let source = (reverse.load().vip, reverse.load().vip_port);
-    let destination = (reverse.load().client, reverse.load().client_port);
-    let hop = reverse.load().hop;
-    // The last look before the first write: all this was one flow's.
-    let still = (reverse.load().client, reverse.load().client_port) == destination;
-    if !still || reverse.load().mark != key.mark() {
-        return Departure::refused(Reason::RewriteFailed);
-    }
-    let to = FlowKey::new(source, destination, key.protocol);
-    translate(frame, key, &to, &hop, order)
-}
-
-/// Writes both addresses and ports, counts a hop, mends the checksums, and addresses the frame to
-/// the next hop. Nothing is written if the frame has no headers where the order says.
-#[inline(always)]
-fn translate<A: Family, F: Frame>(
-    frame: &mut F,
-    from: &FlowKey<A>,
-    to: &FlowKey<A>,
-    hop: &Hop,
-    order: Order,
-) -> Departure {
-    let delta = Delta::NONE
-        .address(from.remote, to.remote)
-        .address(from.local, to.local);
-    let sent = transport::readdress(frame, order.payload_at(), to, delta)
-        .and_then(|()| A::readdress(frame, order.at(), to.remote, to.local))
-        .and_then(|()| ethernet::readdress(frame, hop));
-    match sent {
-        Some(()) => Departure::by(hop.interface),
-        None => Departure::refused(Reason::RewriteFailed),
-    }
+    let to = nat::sent_key::<A, A, E>(env, key, backend, order.source_port());
+    let written = translation::readdress(frame, order.place(), key, &to, &hop);
+    Departure::rewritten(written, hop.interface)
 }

@@ -3,6 +3,7 @@
 use super::departure::{Departure, Order};
 use super::{Env, Frame, Sent, Steps, Tables, service};
 use crate::abi::Reason;
+use crate::wire::translation::Place;
 use crate::wire::{Family, Packet, ethernet, icmp};
 
 /// What becomes of a whole packet that is no TCP or UDP.
@@ -27,17 +28,17 @@ pub fn echo<A: Family, F: Frame, E: Env + Tables<A>>(
     frame: &mut F,
     order: Order,
 ) -> Departure {
-    let (at, message_at) = (order.at(), order.payload_at());
+    let Place {
+        at,
+        payload_at: message_at,
+    } = order.place();
     if !asks_vip::<A, F, E>(env, frame, at, message_at) {
         return Departure::refused(Reason::OtherProtocol);
     }
     let done = icmp::make_echo_reply::<A, F>(frame, message_at)
         .and_then(|()| A::turn(frame, at))
         .and_then(|()| ethernet::turn(frame, 0));
-    match done {
-        Some(()) => Departure::by(env.ingress_interface()),
-        None => Departure::refused(Reason::RewriteFailed),
-    }
+    Departure::rewritten(done, env.ingress_interface())
 }
 
 /// Whether it is an echo request from somebody who can be answered to a VIP.

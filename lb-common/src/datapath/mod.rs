@@ -5,6 +5,8 @@
 //! never allocates, and never leaves a frame half rewritten: everything that can fail is done
 //! before the first write.
 
+mod across;
+mod answer;
 mod departure;
 mod env;
 mod firewall;
@@ -22,10 +24,12 @@ mod steps;
 mod too_big;
 mod tunnel;
 
-pub use departure::{Departure, Order};
+pub use across::send_across;
+pub use answer::{answer, answer_across, close};
+pub use departure::{Departure, Order, Owner};
 pub use env::{Cell, Env, Stage, Tables};
 pub use firewall::{Ruling, judge};
-pub use forward::{answer, send};
+pub use forward::{crosses, send};
 pub use icmp::echo;
 pub use nat::claim;
 pub use open::open;
@@ -127,13 +131,20 @@ where
     let Some(transport) = transport else {
         return icmp::other(frame, env, packet);
     };
-    if let Some(reverse) = nat::reply(env, &key, transport.flags) {
-        notes.service = u32::from(reverse.load().service);
-        notes.backend = u32::from(reverse.load().backend);
-        notes.direction = Direction::ToClient;
-        return forward::to_client(frame, env, packet, &key, &reverse);
+    // Replies of `full-nat` come to our own address, those of `nat` to the clients'.
+    if env.features().has(Features::FULL_NAT) && nat::is_port(env, key.local_port) {
+        let sent = answer::to_client(frame, env, packet, &key, transport.flags, notes);
+        if let Some(sent) = sent {
+            return sent;
+        }
     }
-    let service = service::lookup(env, &key).ok_or(Reason::NotOurs)?;
+    let Some(service) = service::lookup(env, &key) else {
+        if env.features().has(Features::NAT) {
+            let sent = answer::to_client(frame, env, packet, &key, transport.flags, notes);
+            return sent.unwrap_or(Err(Reason::NotOurs));
+        }
+        return Err(Reason::NotOurs);
+    };
     notes.service = service.load().id;
     if packet.hop_limit <= 1 && !forward::is_direct(env, &service) {
         return Err(Reason::HopLimit);

@@ -1,13 +1,17 @@
-//! The way back of `full-nat` flows: source ports, and the entries that replies find.
+//! The way back of `nat` and `full-nat` flows: source ports, and the entries that replies find.
 
 use super::flow::{TCP_ESTABLISHED, UDP};
+use super::forward::goes_by;
 use super::open::enter;
 use super::settle::Change;
 use super::settled::Settled;
 use super::{Cell, Env, Frame, Stage, Tables, schedule};
 use crate::abi::limits::PORT_TRIES_CALM;
-use crate::abi::{Backend, Features, FlowKey, FlowState, Hop, Reason, Reverse, Ticks};
-use crate::wire::transport::{TCP, TcpFlags};
+use crate::abi::{
+    AddressFamily, Backend, Features, FlowKey, FlowState, Forward, Hop, Reason, Reverse, Service,
+    Ticks,
+};
+use crate::wire::transport::TCP;
 use crate::wire::{Family, ethernet};
 
 /// A port rests this long after its connection was closed: the backend may remember the
@@ -19,50 +23,33 @@ const UNANSWERED: u32 = Ticks::in_seconds(30);
 /// old port if its sequence number or time stamp is ahead (RFC 6191).
 const PRESSED: u32 = 2;
 
-/// The way back, if the packet is a backend's reply.
+/// Whether the service's flows have a way back through us.
 #[inline(always)]
-pub(super) fn reply<A: Family, E: Env + Tables<A>>(
-    env: &mut E,
-    key: &FlowKey<A>,
-    flags: TcpFlags,
-) -> Option<<E as Tables<A>>::ReverseCell> {
-    if !env.features().has(Features::FULL_NAT) {
-        return None;
-    }
-    if !is_port(env, key.local_port) {
-        return None;
-    }
-    // Between the first two lookups another CPU may have moved the entry from there to here.
-    let (cell, reverse) = find(env, Stage::Established, key)
-        .or_else(|| find(env, Stage::Pending, key))
-        .or_else(|| find(env, Stage::Established, key))?;
-    let now = env.now();
-    if now.since(reverse.seen) > TCP_ESTABLISHED {
-        return None;
-    }
-    let mut next = reverse;
-    next.seen = now;
-    if flags.closes() {
-        next.state = FlowState::CLOSING;
-    }
-    if next != reverse {
-        cell.update(|reverse| {
-            if reverse.mark != next.mark {
-                return;
-            }
-            reverse.seen = next.seen;
-            if flags.closes() {
-                reverse.state = FlowState::CLOSING;
-            }
-        });
-    }
-    if flags.resets() {
-        close(env, key.protocol, &reverse);
-    }
-    Some(cell)
+pub(super) fn is_used<E: Env, C: Cell<Service>>(env: &E, service: &C) -> bool {
+    goes_by(env, Forward::FULL_NAT, || service.load().forward)
+        || goes_by(env, Forward::NAT, || service.load().forward)
 }
 
-/// Whether a port is one that replies come to.
+/// Whether a backend sees the clients' own addresses.
+#[inline(always)]
+fn keeps_client<E: Env, C: Cell<Backend>>(env: &E, backend: &C) -> bool {
+    env.features().has(Features::NAT) && backend.load().source == [0, 0]
+}
+
+/// Whether a packet's family is not the backend's, so that `full-nat` has to translate.
+#[inline(always)]
+pub(super) fn crosses<A: Family, E: Env, C: Cell<Backend>>(env: &E, backend: &C) -> bool {
+    let is_v6 = || backend.load().family == AddressFamily::V6;
+    env.features().has(Features::CROSSING) && is_v6() != A::IS_V6
+}
+
+/// Whether a flow's source port is one that its way back may be found by.
+#[inline(always)]
+pub(super) fn holds_port<E: Env, C: Cell<Backend>>(env: &E, backend: &C, port: u16) -> bool {
+    is_port(env, port) || port != 0 && keeps_client(env, backend)
+}
+
+/// Whether a port is one of ours.
 #[inline(always)]
 pub(super) fn is_port<E: Env>(env: &E, port: u16) -> bool {
     let (first, count) = env.nat_ports();
@@ -71,40 +58,21 @@ pub(super) fn is_port<E: Env>(env: &E, port: u16) -> bool {
 
 /// The way back in a table, unless it is another flow's by the time it is read.
 #[inline(always)]
-fn find<A: Family, E: Env + Tables<A>>(
+pub(super) fn find<T: Family, E: Env + Tables<T>>(
     env: &E,
     stage: Stage,
-    key: &FlowKey<A>,
-) -> Option<(<E as Tables<A>>::ReverseCell, Reverse<A>)> {
+    key: &FlowKey<T>,
+) -> Option<(<E as Tables<T>>::ReverseCell, Reverse)> {
     let cell = env.reverse(stage, key)?;
     let reverse = cell.load();
     (reverse.mark == key.mark()).then_some((cell, reverse))
 }
 
-/// A backend reset the connection: the client may open a new one on the same port.
-#[inline(always)]
-fn close<A: Family, E: Env + Tables<A>>(env: &E, protocol: u8, reverse: &Reverse<A>) {
-    let key = FlowKey::new(
-        (reverse.client, reverse.client_port),
-        (reverse.vip, reverse.vip_port),
-        protocol,
-    );
-    let cell = env
-        .flow(Stage::Established, &key)
-        .or_else(|| env.flow(Stage::Pending, &key));
-    if let Some(cell) = cell {
-        cell.update(|flow| {
-            if flow.mark == key.mark() {
-                flow.state = FlowState::CLOSING;
-            }
-        });
-    }
-}
-
 /// Tries to take one port towards the backend for a flow that was opened without: lays the way
-/// back, and enters the flow. The packet waits on if the port is another's.
+/// back, and enters the flow. The packet waits on if the port is another's. In `nat` the client's own
+/// port is the first to be tried, and so nearly always the one.
 #[inline(always)]
-pub fn claim<A: Family, F: Frame, E: Env + Tables<A>>(
+pub fn claim<A: Family, F: Frame, E: Env + Tables<A> + Tables<A::Other>>(
     env: &mut E,
     frame: &F,
     key: &FlowKey<A>,
@@ -118,33 +86,61 @@ pub fn claim<A: Family, F: Frame, E: Env + Tables<A>>(
     else {
         return Settled::refused(Reason::NoBackend, id);
     };
-    let (first, count) = env.nat_ports();
-    let random = u64::from(env.random()) * u64::from(count);
-    let port = first.wrapping_add((random >> 32) as u16);
-    let reply = reply_key(key, &backend, port);
-    let now = env.now();
+    let own = attempt == 0 && key.remote_port != 0 && keeps_client(env, &backend);
+    let port = if own {
+        key.remote_port
+    } else {
+        let (first, count) = env.nat_ports();
+        let random = u64::from(env.random()) * u64::from(count);
+        first.wrapping_add((random >> 32) as u16)
+    };
+    let claimed = opened.with_port(port);
     let pressed = attempt >= PORT_TRIES_CALM;
-    // In this order no entry is missed that another CPU moves from there to here.
-    if !vacate(env, Stage::Pending, &reply, pressed, now)
-        || !vacate(env, Stage::Established, &reply, pressed, now)
-    {
+    let now = env.now();
+    let is_taken = if crosses::<A, E, _>(env, &backend) {
+        take::<A, A::Other, F, E>(env, frame, key, service, &backend, claimed, pressed)
+    } else {
+        take::<A, A, F, E>(env, frame, key, service, &backend, claimed, pressed)
+    };
+    if !is_taken {
         return opened;
+    }
+    enter::<A, E>(env, key, backend, claimed, now)
+}
+
+/// Lays the way back from a port, unless it is another flow's.
+#[inline(always)]
+fn take<A: Family, T: Family, F: Frame, E: Env + Tables<A> + Tables<T>>(
+    env: &mut E,
+    frame: &F,
+    key: &FlowKey<A>,
+    service: <E as Tables<A>>::ServiceCell,
+    backend: &E::BackendCell,
+    claimed: Settled,
+    pressed: bool,
+) -> bool {
+    let reply = reply_key::<A, T, E>(env, key, backend, claimed.source_port());
+    let now = env.now();
+    // In this order no entry is missed that another CPU moves from there to here.
+    if !vacate(env, Stage::Pending, &reply, key, pressed, now)
+        || !vacate(env, Stage::Established, &reply, key, pressed, now)
+    {
+        return false;
     }
     let mut reverse = leading_back(env, frame, key, service, (FlowState::PENDING, now));
     reverse.mark = reply.mark();
-    reverse.backend = id as u16;
-    if !env.insert_reverse(Stage::Pending, &reply, &reverse) {
-        return opened;
-    }
-    enter::<A, E>(env, key, backend, opened.with_port(port), now)
+    reverse.backend = claimed.backend() as u16;
+    env.insert_reverse(Stage::Pending, &reply, &reverse)
 }
 
-/// Whether no way back has this key any more; one that has rested long enough makes room.
+/// Whether no way back has this key any more: one that has rested long enough makes room, and so
+/// does that of the client's own port to the very flow, which had been forgotten.
 #[inline(always)]
-fn vacate<A: Family, E: Env + Tables<A>>(
+fn vacate<A: Family, T: Family, E: Env + Tables<T>>(
     env: &mut E,
     stage: Stage,
-    key: &FlowKey<A>,
+    key: &FlowKey<T>,
+    flow: &FlowKey<A>,
     pressed: bool,
     now: Ticks,
 ) -> bool {
@@ -159,7 +155,8 @@ fn vacate<A: Family, E: Env + Tables<A>>(
         (FlowState::PENDING, _) => UNANSWERED,
         _ => CLOSED,
     };
-    let vacant = now.since(reverse.seen) > rest;
+    let own = key.local_port == flow.remote_port && belongs(&reverse, flow);
+    let vacant = own || now.since(reverse.seen) > rest;
     if vacant {
         env.remove_reverse(stage, key);
     }
@@ -169,12 +166,12 @@ fn vacate<A: Family, E: Env + Tables<A>>(
 /// Keeps a live flow's way back where the flow goes, and on the path that the client's packets take
 /// now; one that the table has forgotten is laid again. False if its port has gone to another flow.
 #[inline(always)]
-pub(super) fn keep<A: Family, F: Frame, E: Env + Tables<A>>(
+pub(super) fn keep<A: Family, T: Family, F: Frame, E: Env + Tables<A> + Tables<T>>(
     env: &mut E,
     frame: &F,
     key: &FlowKey<A>,
     service: <E as Tables<A>>::ServiceCell,
-    reply: &FlowKey<A>,
+    reply: &FlowKey<T>,
     change: &Change,
 ) -> bool {
     let flow = &change.next;
@@ -227,7 +224,11 @@ pub(super) fn keep<A: Family, F: Frame, E: Env + Tables<A>>(
 
 /// Whether there is a way back that leads to a flow's client.
 #[inline(always)]
-fn leads_to<A: Family, E: Env + Tables<A>>(env: &E, key: &FlowKey<A>, flow: &FlowKey<A>) -> bool {
+fn leads_to<A: Family, T: Family, E: Env + Tables<T>>(
+    env: &E,
+    key: &FlowKey<T>,
+    flow: &FlowKey<A>,
+) -> bool {
     find(env, Stage::Established, key)
         .or_else(|| find(env, Stage::Pending, key))
         .is_some_and(|(_, reverse)| belongs(&reverse, flow))
@@ -244,11 +245,11 @@ fn leading_back<A: Family, F: Frame, E: Env + Tables<A>>(
     key: &FlowKey<A>,
     service: <E as Tables<A>>::ServiceCell,
     (state, seen): (FlowState, Ticks),
-) -> Reverse<A> {
+) -> Reverse {
     let hop = way_back(env, frame);
     Reverse {
-        vip: key.local,
-        client: key.remote,
+        vip: key.local.wide(),
+        client: key.remote.wide(),
         client_port: key.remote_port,
         vip_port: key.local_port,
         service: service.load().id as u16,
@@ -263,10 +264,10 @@ fn leading_back<A: Family, F: Frame, E: Env + Tables<A>>(
 
 /// Removes a flow's way back; another flow's stays.
 #[inline(always)]
-pub(super) fn forget<A: Family, E: Env + Tables<A>>(
+pub(super) fn forget<A: Family, T: Family, E: Env + Tables<T>>(
     env: &mut E,
     flow: &FlowKey<A>,
-    reply: &FlowKey<A>,
+    reply: &FlowKey<T>,
     stage: Stage,
 ) {
     let own = env
@@ -279,24 +280,56 @@ pub(super) fn forget<A: Family, E: Env + Tables<A>>(
 
 /// Whether a way back leads to a flow's client.
 #[inline(always)]
-fn belongs<A: Family>(reverse: &Reverse<A>, flow: &FlowKey<A>) -> bool {
-    reverse.client == flow.remote
+fn belongs<A: Family>(reverse: &Reverse, flow: &FlowKey<A>) -> bool {
+    reverse.client == flow.remote.wide()
         && reverse.client_port == flow.remote_port
-        && reverse.vip == flow.local
+        && reverse.vip == flow.local.wide()
         && reverse.vip_port == flow.local_port
 }
 
-/// The 5-tuple of the backend's replies.
+/// The 5-tuple of the backend's replies, which are of family `T`.
 #[inline(always)]
-pub(super) fn reply_key<A: Family, C: Cell<Backend>>(
+pub(super) fn reply_key<A: Family, T: Family, E: Env>(
+    env: &E,
     flow: &FlowKey<A>,
-    backend: &C,
+    backend: &E::BackendCell,
     port: u16,
-) -> FlowKey<A> {
-    let address = A::from_wide(backend.load().address);
-    let source = A::from_wide(backend.load().source);
-    let remote = (address, backend_port(backend, flow.local_port));
-    FlowKey::new(remote, (source, port), flow.protocol)
+) -> FlowKey<T> {
+    let (ours, theirs) = ends(env, flow, backend, port);
+    FlowKey::new(theirs, ours, flow.protocol)
+}
+
+/// The 5-tuple that a client's packet reaches the backend with, from a source port.
+#[inline(always)]
+pub(super) fn sent_key<A: Family, B: Family, E: Env>(
+    env: &E,
+    flow: &FlowKey<A>,
+    backend: &E::BackendCell,
+    port: u16,
+) -> FlowKey<B> {
+    let (ours, theirs) = ends(env, flow, backend, port);
+    FlowKey::new(ours, theirs, flow.protocol)
+}
+
+/// Our end of a flow towards its backend, in `nat` the client's, and the backend's.
+#[inline(always)]
+fn ends<A: Family, B: Family, E: Env>(
+    env: &E,
+    flow: &FlowKey<A>,
+    backend: &E::BackendCell,
+    port: u16,
+) -> ((B, u16), (B, u16)) {
+    let source = if keeps_client(env, backend) {
+        flow.remote.wide()
+    } else {
+        backend.load().source
+    };
+    let address = B::from_wide(backend.load().address);
+    let backend_port = match backend.load().port {
+        0 => flow.local_port,
+        port => port,
+    };
+    ((B::from_wide(source), port), (address, backend_port))
 }
 
 /// Replies go back to where the client's packets came from: this holds for clients behind any
@@ -304,13 +337,4 @@ pub(super) fn reply_key<A: Family, C: Cell<Backend>>(
 #[inline(always)]
 fn way_back<F: Frame, E: Env>(env: &E, frame: &F) -> Hop {
     ethernet::way_back(frame, 0, env.ingress_interface()).unwrap_or_default()
-}
-
-/// The backend's port, or the packet's where the backend has none of its own.
-#[inline(always)]
-pub(super) fn backend_port<C: Cell<Backend>>(backend: &C, packet_port: u16) -> u16 {
-    match backend.load().port {
-        0 => packet_port,
-        port => port,
-    }
 }

@@ -1,17 +1,16 @@
 //! A packet that makes a flow.
 
 use super::flow::reachable;
-use super::forward::uses_nat;
 use super::schedule::{self, Choice};
 use super::settled::Settled;
-use super::{Cell, Env, Stage, Tables};
+use super::{Cell, Env, Stage, Tables, nat};
 use crate::abi::trace::NONE;
 use crate::abi::{Flow, FlowKey, FlowState, Reason, Ticks};
 use crate::wire::transport::TCP;
 use crate::wire::{Family, TcpFlags};
 
-/// Makes a flow for a packet that has none; `moved` if it had one whose backend left it. In
-/// `full-nat` the flow gets a backend only: a port has to be claimed for it.
+/// Makes a flow for a packet that has none; `moved` if it had one whose backend left it. In `nat`
+/// and `full-nat` the flow gets a backend only: a port has to be claimed for it.
 #[inline(always)]
 pub fn open<A: Family, E: Env + Tables<A>>(
     env: &mut E,
@@ -37,7 +36,7 @@ pub fn open<A: Family, E: Env + Tables<A>>(
         return Settled::refused(reason, id);
     }
     let opened = Settled::opened(id, stray);
-    if uses_nat(env, &service) {
+    if nat::is_used(env, &service) {
         return opened.without_port();
     }
     let now = env.now();

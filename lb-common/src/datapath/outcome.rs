@@ -1,5 +1,6 @@
 //! What happened to a packet, and its counting.
 
+use super::departure::Owner;
 use super::{Env, Sent};
 use crate::abi::reason::Outlet;
 use crate::abi::trace::{NONE, Trace};
@@ -67,6 +68,17 @@ impl Default for Notes {
             direction: Direction::ToBackend,
             grown: 0,
         }
+    }
+}
+
+impl Notes {
+    /// It is a backend's reply.
+    #[inline(always)]
+    pub(super) fn reply(&mut self, owner: Owner, grown: usize) {
+        self.service = owner.service;
+        self.backend = owner.backend;
+        self.direction = Direction::ToClient;
+        self.grown = grown;
     }
 }
 

@@ -1,7 +1,6 @@
 //! A packet whose flow changes, or has to be looked for.
 
 use super::flow::{self, reachable};
-use super::forward::uses_nat;
 use super::settled::Settled;
 use super::{Cell, Env, Frame, Stage, Tables, nat};
 use crate::abi::{Flow, FlowKey, FlowState, Reason, Ticks};
@@ -60,7 +59,7 @@ impl Change {
 /// Brings the packet's flow up to date, or finds that there is none. It is `known` if there was one
 /// in the established table.
 #[inline(always)]
-pub fn settle<A: Family, E: Env + Tables<A>>(
+pub fn settle<A: Family, E: Env + Tables<A> + Tables<A::Other>>(
     env: &mut E,
     key: &FlowKey<A>,
     service: <E as Tables<A>>::ServiceCell,
@@ -76,11 +75,11 @@ pub fn settle<A: Family, E: Env + Tables<A>>(
         env.remove_flow(stage, key);
         return Settled::missing(is_live);
     };
-    let is_nat = uses_nat(env, &service);
+    let is_nat = nat::is_used(env, &service);
     let keeps = backend.load().state.keeps_flows();
-    // A flow from before the service was `full-nat`, or from before the ports were others, has no
+    // A flow from before the service was translated, or from before the ports were others, has no
     // port that replies are looked for at.
-    if is_live && keeps && (!is_nat || nat::is_port(env, flow.source_port)) {
+    if is_live && keeps && (!is_nat || nat::holds_port(env, &backend, flow.source_port)) {
         let change = Change::of(&flow, stage, flags, now);
         if let Err(reason) = reachable(&backend) {
             return Settled::refused(reason, change.next.backend.into());
@@ -92,25 +91,29 @@ pub fn settle<A: Family, E: Env + Tables<A>>(
     }
     env.remove_flow(stage, key);
     if is_nat {
-        let reply = nat::reply_key(key, &backend, flow.source_port);
-        nat::forget(env, key, &reply, stage);
+        if nat::crosses::<A, E, _>(env, &backend) {
+            let reply = nat::reply_key::<A, A::Other, E>(env, key, &backend, flow.source_port);
+            nat::forget(env, key, &reply, stage);
+        } else {
+            let reply = nat::reply_key::<A, A, E>(env, key, &backend, flow.source_port);
+            nat::forget(env, key, &reply, stage);
+        }
     }
     Settled::missing(is_live && !keeps)
 }
 
-/// Brings a `full-nat` flow that [`settle`] found up to date, together with its way back.
+/// Brings a `nat` or `full-nat` flow that [`settle`] found up to date, together with its way back.
 ///
 /// A port goes to another flow only after it has rested, so that a flow that was seen just now need
 /// not be asked whether it still has its own.
 #[inline(always)]
-pub fn renew<A: Family, F: Frame, E: Env + Tables<A>>(
+pub fn renew<A: Family, F: Frame, E: Env + Tables<A> + Tables<A::Other>>(
     env: &mut E,
     frame: &F,
     key: &FlowKey<A>,
     service: <E as Tables<A>>::ServiceCell,
     flags: TcpFlags,
 ) -> Settled {
-    let now = env.now();
     let Some((stage, cell, flow)) = search(env, key, flags, true) else {
         return Settled::missing(false);
     };
@@ -118,13 +121,33 @@ pub fn renew<A: Family, F: Frame, E: Env + Tables<A>>(
         env.remove_flow(stage, key);
         return Settled::missing(true);
     };
-    let reply = nat::reply_key(key, &backend, flow.source_port);
-    let change = Change::of(&flow, stage, flags, now);
-    if nat::keep(env, frame, key, service, &reply, &change) {
+    let found = (stage, cell, flow);
+    if nat::crosses::<A, E, _>(env, &backend) {
+        let reply = nat::reply_key::<A, A::Other, E>(env, key, &backend, flow.source_port);
+        renew_with(env, frame, key, service, flags, &reply, found)
+    } else {
+        let reply = nat::reply_key::<A, A, E>(env, key, &backend, flow.source_port);
+        renew_with(env, frame, key, service, flags, &reply, found)
+    }
+}
+
+/// Brings a flow up to date, whose replies are of family `T`.
+#[inline(always)]
+fn renew_with<A: Family, T: Family, F: Frame, E: Env + Tables<A> + Tables<T>>(
+    env: &mut E,
+    frame: &F,
+    key: &FlowKey<A>,
+    service: <E as Tables<A>>::ServiceCell,
+    flags: TcpFlags,
+    reply: &FlowKey<T>,
+    (stage, cell, flow): (Stage, <E as Tables<A>>::FlowCell, Flow),
+) -> Settled {
+    let change = Change::of(&flow, stage, flags, env.now());
+    if nat::keep(env, frame, key, service, reply, &change) {
         return write(env, key, &cell, &change);
     }
     env.remove_flow(stage, key);
-    nat::forget(env, key, &reply, stage);
+    nat::forget(env, key, reply, stage);
     Settled::missing(false)
 }
 

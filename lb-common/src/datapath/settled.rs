@@ -22,7 +22,7 @@ impl Settled {
     /// The answer to a question without a packet.
     pub const NOTHING: Self = Self(Reason::RewriteFailed as u64 | (NONE as u64) << 32);
 
-    /// The packet goes to a backend, in `full-nat` from this port.
+    /// The packet goes to a backend, in `nat` and `full-nat` from this port.
     #[inline(always)]
     pub(super) fn sent(backend: u32, source_port: u16) -> Self {
         let sent = Reason::ToBackend as u64 | Self::SENT;
@@ -82,7 +82,7 @@ impl Settled {
         (self.0 >> 32) as u32
     }
 
-    /// `full-nat`: our port towards the backend.
+    /// `nat` and `full-nat`: the source port towards the backend.
     #[inline(always)]
     pub(super) fn source_port(self) -> u16 {
         (self.0 >> 16) as u16

@@ -4,14 +4,14 @@
 //! `steps.rs`; everything that goes in and out is made for that.
 
 use super::{
-    Departure, Env, Frame, Order, Ruling, Settled, Tables, answer, claim, echo, judge, open, renew,
-    report_too_big, send, settle,
+    Departure, Env, Frame, Order, Owner, Ruling, Settled, Tables, answer, answer_across, claim,
+    close, crosses, echo, judge, open, renew, report_too_big, send, send_across, settle,
 };
-use crate::abi::FlowKey;
+use crate::abi::{Features, FlowKey};
 use crate::wire::{Family, TcpFlags};
 
 /// The steps over the tables of one address family.
-pub trait Steps<A: Family>: Tables<A> {
+pub trait Steps<A: Family>: Tables<A> + Tables<A::Other> {
     /// [`judge`] as a step of its own.
     #[inline(always)]
     fn judge(&self, key: &FlowKey<A>, ports: bool) -> Ruling
@@ -82,7 +82,7 @@ pub trait Steps<A: Family>: Tables<A> {
         claim::<A, F, Self>(self, frame, key, service, opened, attempt)
     }
 
-    /// [`send`], and [`report_too_big`] where that has to be, as a step of its own.
+    /// [`send`] or [`send_across`], and [`report_too_big`] where that has to be, as a step of its own.
     #[inline(always)]
     fn send<F: Frame>(
         &mut self,
@@ -94,7 +94,11 @@ pub trait Steps<A: Family>: Tables<A> {
     where
         Self: Env + Sized,
     {
-        let departure = send(self, frame, key, &backend, order);
+        let departure = if crosses::<A, Self>(self, &backend, order) {
+            send_across(self, frame, key, &backend, order)
+        } else {
+            send(self, frame, key, &backend, order)
+        };
         match departure.fitting() {
             Some(mtu) => report_too_big::<A, F, Self>(self, frame, order, mtu),
             None => departure,
@@ -110,18 +114,30 @@ pub trait Steps<A: Family>: Tables<A> {
         echo::<A, F, Self>(self, frame, order)
     }
 
-    /// [`answer`] as a step of its own.
+    /// [`answer`] or [`answer_across`], and [`report_too_big`] where that has to be, as a step of its
+    /// own.
     #[inline(always)]
     fn answer<F: Frame>(
         &mut self,
         frame: &mut F,
         key: &FlowKey<A>,
-        reverse: &<Self as Tables<A>>::ReverseCell,
+        flags: TcpFlags,
         order: Order,
+        owner: &mut Owner,
     ) -> Departure
     where
         Self: Env + Sized,
     {
-        answer::<A, F, Self>(frame, key, reverse, order)
+        let mut departure = answer::<A, F, Self>(self, frame, key, flags, order, owner);
+        if departure == Departure::NOT_OURS && self.features().has(Features::CROSSING) {
+            departure = answer_across::<A, F, Self>(self, frame, key, flags, order, owner);
+        }
+        if flags.resets() && departure.leaves() {
+            close::<A, Self>(self, key);
+        }
+        match departure.fitting() {
+            Some(mtu) => report_too_big::<A, F, Self>(self, frame, order, mtu),
+            None => departure,
+        }
     }
 }

@@ -4,6 +4,7 @@
 use super::departure::{Departure, Order};
 use super::{Env, Frame};
 use crate::abi::Reason;
+use crate::wire::ip::HOP_LIMIT;
 use crate::wire::{Family, Outer, ethernet, icmp};
 
 /// Makes of a packet the message to its sender that only `mtu` bytes of it would fit, from where it
@@ -16,7 +17,7 @@ pub fn report_too_big<A: Family, F: Frame, E: Env>(
     order: Order,
     mtu: u16,
 ) -> Departure {
-    let at = order.at();
+    let at = order.place().at;
     let length = frame.length();
     let tells = A::outline(frame, at).is_some_and(|packet| packet.length >= icmp::QUOTE)
         && A::addresses(frame, at).is_some_and(|(client, _)| client.is_sender())
@@ -54,7 +55,9 @@ fn write_header<A: Family, F: Frame>(frame: &mut F, at: usize, by: usize) -> Opt
         destination: client,
         protocol: A::ICMP,
         traffic_class: A::ERROR_CLASS,
+        hop_limit: HOP_LIMIT,
         payload_length: icmp::HEADER_LENGTH + icmp::QUOTE,
+        identification: None,
         flow: 0,
     };
     A::write_outer(frame, at, &outer)

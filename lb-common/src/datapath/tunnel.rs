@@ -23,6 +23,7 @@ pub(super) fn enter<A: Family, B: Family, F: Frame, E: Env>(
     hop: &Hop,
     order: Order,
 ) -> Departure {
+    let at = order.place().at;
     let entry = backend.load();
     let flow = key.hash();
     let tunnel = Tunnel {
@@ -31,7 +32,7 @@ pub(super) fn enter<A: Family, B: Family, F: Frame, E: Env>(
         flow,
         udp: goes_by(env, Forward::GUE, || order.mode()),
     };
-    let Some(inner) = A::outline(frame, order.at()) else {
+    let Some(inner) = A::outline(frame, at) else {
         return Departure::refused(Reason::RewriteFailed);
     };
     let mtu = usize::from(entry.mtu);
@@ -39,7 +40,7 @@ pub(super) fn enter<A: Family, B: Family, F: Frame, E: Env>(
         let fits = mtu.saturating_sub(tunnel.overhead());
         return Departure::too_big(fits);
     }
-    match tunnel.enter::<A, F>(frame, order.at(), inner, hop) {
+    match tunnel.enter::<A, F>(frame, at, inner, hop) {
         Some(()) => Departure::by(hop.interface).resized(0, tunnel.overhead()),
         None => Departure::refused(Reason::NoHeadroom),
     }

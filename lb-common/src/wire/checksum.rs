@@ -29,10 +29,10 @@ impl Delta {
         Self(self.0 + u64::from(u32::from_ne_bytes(bytes)))
     }
 
-    /// With an address changed.
+    /// With an address changed, if need be for one of the other family.
     #[inline(always)]
     #[must_use]
-    pub fn address<A: Address>(self, old: A, new: A) -> Self {
+    pub fn address<A: Address, B: Address>(self, old: A, new: B) -> Self {
         Self(self.0 + old.complement_sum() + new.sum())
     }
 

@@ -109,11 +109,18 @@ pub fn lift<F: Frame>(frame: &mut F, by: usize, at: usize, network: Network) -> 
     relocate(frame, (by, 0), at, network)
 }
 
+/// Moves the header of a frame towards the end like [`lower`], any number of bytes; the addresses are
+/// left to [`readdress`].
+#[inline(always)]
+pub fn sink<F: Frame>(frame: &mut F, by: usize, at: usize, network: Network) -> Option<()> {
+    relocate(frame, (0, by), at, network)
+}
+
 /// Moves the header of a frame, before a network header at `at`, `by` bytes towards the end, over
-/// what it carries; at least twenty bytes, so that it is not moved over itself.
+/// what it carries; at least twelve bytes, so that it is not moved over itself.
 #[inline(always)]
 pub fn lower<F: Frame>(frame: &mut F, by: usize, at: usize, network: Network) -> Option<()> {
-    relocate(frame, (0, by), at, network)?;
+    sink(frame, by, at, network)?;
     // Word by word: all at once would be a call of `memmove`.
     for word_at in (0..ADDRESSES).step_by(4) {
         let word = *frame.bytes::<4>(word_at)?;
@@ -122,7 +129,8 @@ pub fn lower<F: Frame>(frame: &mut F, by: usize, at: usize, network: Network) ->
     Some(())
 }
 
-/// Moves tags from behind one offset to behind another, and tells what follows them.
+/// Moves tags from behind one offset to behind another, and tells what follows them. Both are read
+/// before the first is written, because they may be moved over each other.
 #[inline(always)]
 fn relocate<F: Frame>(
     frame: &mut F,
@@ -130,15 +138,16 @@ fn relocate<F: Frame>(
     at: usize,
     network: Network,
 ) -> Option<()> {
+    const TAG_BYTES: usize = size_of::<Tag>();
     let ether_type = network.ether_type()?;
-    let mut tag_at = ADDRESSES;
-    for _ in 0..VLAN_TAGS {
-        if tag_at + size_of_val(&ether_type) >= at {
-            break;
+    let [first_at, second_at] = [ADDRESSES, ADDRESSES + TAG_BYTES];
+    if second_at < at {
+        let first = *frame.bytes::<TAG_BYTES>(from + first_at)?;
+        if second_at + TAG_BYTES < at {
+            let second = *frame.bytes::<TAG_BYTES>(from + second_at)?;
+            *frame.bytes_mut(to + second_at)? = second;
         }
-        let tag = *frame.bytes::<{ size_of::<Tag>() }>(from + tag_at)?;
-        *frame.bytes_mut(to + tag_at)? = tag;
-        tag_at += size_of::<Tag>();
+        *frame.bytes_mut(to + first_at)? = first;
     }
     *frame.bytes_mut(to + at.checked_sub(size_of_val(&ether_type))?)? = ether_type;
     Some(())

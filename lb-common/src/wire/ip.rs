@@ -37,34 +37,47 @@ pub enum Fragment {
     Later,
 }
 
-/// What an outer header has to say of the packet that it carries.
+/// The hop limit of packets that begin here (RFC 1700).
+pub const HOP_LIMIT: u8 = 64;
+
+/// What another header has to say of a packet that it goes before, or in place of whose own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outline {
     /// Bytes of the whole packet, from its network header; link padding is not counted.
     pub length: usize,
     /// DSCP and ECN (RFC 2474, RFC 3168).
     pub traffic_class: u8,
+    /// Time to live or hop limit.
+    pub hop_limit: u8,
 }
 
-/// The header of a tunnel.
+/// A header that is written anew, of a tunnel or of the other family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outer<A> {
-    /// The tunnel's near end.
+    /// Source address.
     pub source: A,
-    /// Its far end.
+    /// Destination address.
     pub destination: A,
     /// The protocol of what follows the header.
     pub protocol: u8,
     /// DSCP and ECN.
     pub traffic_class: u8,
+    /// Time to live or hop limit.
+    pub hop_limit: u8,
     /// Bytes that follow the header.
     pub payload_length: usize,
+    /// Of IPv4 the number by which its fragments are told from others' if it may be cut into some.
+    /// Otherwise the header says that it may not be, and needs no number (RFC 6864).
+    pub identification: Option<[u8; 2]>,
     /// A hash of the flow, for the flow label of IPv6 (RFC 6438).
     pub flow: u32,
 }
 
 /// An address family: how its headers are read and rewritten.
 pub trait Family: Address {
+    /// The other one.
+    type Other: Family;
+
     /// What frames call it.
     const NETWORK: Network;
     /// What other IP packets call it when they carry it (RFC 2003, RFC 2473).
@@ -110,7 +123,6 @@ pub trait Family: Address {
     /// Counts one hop. The caller has checked that the hop limit is above 1.
     fn count_hop<F: Frame>(frame: &mut F, at: usize) -> Option<()>;
 
-    /// Writes a header at offset `at` over whatever is there. Of IPv4 it says that the packet is
-    /// not to be fragmented, which needs no identification (RFC 6864).
+    /// Writes a header at offset `at` over whatever is there.
     fn write_outer<F: Frame>(frame: &mut F, at: usize, outer: &Outer<Self>) -> Option<()>;
 }

@@ -5,8 +5,9 @@ use network_types::ip::{IpProto, Ipv4Hdr};
 use super::checksum::Delta;
 use super::ethernet::Network;
 use super::header::Header;
+use super::ip::HOP_LIMIT;
 use super::{Family, Fragment, Frame, Outer, Outline, Packet};
-use crate::abi::{Reason, V4};
+use crate::abi::{Reason, V4, V6};
 
 /// More fragments follow (RFC 791, section 3.1).
 const MORE_FRAGMENTS: u16 = 0x2000;
@@ -15,10 +16,9 @@ const DO_NOT_FRAGMENT: u16 = 0x4000;
 /// The fragment's offset in units of eight bytes.
 const OFFSET: u16 = 0x1fff;
 
-/// The hop limit of packets that begin here (RFC 1700).
-pub(super) const HOP_LIMIT: u8 = 64;
-
 impl Family for V4 {
+    type Other = V6;
+
     const NETWORK: Network = Network::V4;
     const PROTOCOL: u8 = IpProto::Ipv4 as u8;
     const ICMP: u8 = IpProto::Icmp as u8;
@@ -113,6 +113,7 @@ impl Family for V4 {
         Some(Outline {
             length: usize::from(u16::from_be_bytes(header.tot_len)),
             traffic_class: header.tos,
+            hop_limit: header.ttl,
         })
     }
 
@@ -141,9 +142,13 @@ impl Family for V4 {
         header.vihl = 0x45;
         header.tos = outer.traffic_class;
         header.tot_len = length.to_be_bytes();
-        header.id = [0, 0];
-        header.frags = DO_NOT_FRAGMENT.to_be_bytes();
-        header.ttl = HOP_LIMIT;
+        let fragments = match outer.identification {
+            Some(_) => 0,
+            None => DO_NOT_FRAGMENT,
+        };
+        header.id = outer.identification.unwrap_or([0, 0]);
+        header.frags = fragments.to_be_bytes();
+        header.ttl = outer.hop_limit;
         header.proto = outer.protocol;
         header.src_addr = outer.source.octets();
         header.dst_addr = outer.destination.octets();
@@ -151,6 +156,7 @@ impl Family for V4 {
         header.check = Delta::NONE
             .word([0, 0], [header.vihl, header.tos])
             .word([0, 0], header.tot_len)
+            .word([0, 0], header.id)
             .word([0, 0], header.frags)
             .word([0, 0], [header.ttl, header.proto])
             .address(Self::default(), outer.source)

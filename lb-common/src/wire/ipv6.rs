@@ -5,10 +5,10 @@ use network_types::ip::{IpProto, Ipv6Hdr};
 use super::checksum::Delta;
 use super::ethernet::Network;
 use super::header::Header;
-use super::ipv4::HOP_LIMIT;
+use super::ip::HOP_LIMIT;
 use super::{Family, Fragment, Frame, Outer, Outline, Packet};
 use crate::abi::limits::EXTENSION_HEADERS;
-use crate::abi::{Address as _, Reason, V6};
+use crate::abi::{Address as _, Reason, V4, V6};
 
 const HOP_BY_HOP: u8 = IpProto::HopOpt as u8;
 const ROUTING: u8 = IpProto::Ipv6Route as u8;
@@ -67,6 +67,8 @@ impl Chain {
 }
 
 impl Family for V6 {
+    type Other = V4;
+
     const NETWORK: Network = Network::V6;
     const PROTOCOL: u8 = IpProto::Ipv6 as u8;
     const ICMP: u8 = IpProto::Ipv6Icmp as u8;
@@ -156,6 +158,7 @@ impl Family for V6 {
         Some(Outline {
             length: Self::HEADER_LENGTH + usize::from(u16::from_be_bytes(header.payload_len)),
             traffic_class: first << 4 | second >> 4,
+            hop_limit: header.hop_limit,
         })
     }
 
@@ -183,7 +186,7 @@ impl Family for V6 {
         header.vcf = word.to_be_bytes();
         header.payload_len = (outer.payload_length as u16).to_be_bytes();
         header.next_hdr = outer.protocol;
-        header.hop_limit = HOP_LIMIT;
+        header.hop_limit = outer.hop_limit;
         header.src_addr = outer.source.octets();
         header.dst_addr = outer.destination.octets();
         Some(())

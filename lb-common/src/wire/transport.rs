@@ -100,6 +100,17 @@ pub fn parse<F: Frame, A>(frame: &F, packet: &Packet<A>) -> Result<Option<Transp
     }
 }
 
+/// The checksum in the TCP or UDP header at offset `at`; zeros of UDP mean that the sender computed
+/// none (RFC 768).
+#[inline(always)]
+pub fn checksum<F: Frame>(frame: &F, protocol: u8, at: usize) -> Option<[u8; 2]> {
+    if protocol == TCP {
+        Some(Tcp::view(frame, at)?.checksum)
+    } else {
+        Some(UdpHdr::view(frame, at)?.check)
+    }
+}
+
 /// Writes the ports of `to` into the header of its protocol at offset `at`; `delta` is what changed
 /// in the pseudo header.
 #[inline(always)]

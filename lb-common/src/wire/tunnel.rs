@@ -4,6 +4,7 @@ use network_types::udp::UdpHdr;
 
 use super::ethernet::Network;
 use super::header::Header;
+use super::ip::HOP_LIMIT;
 use super::transport::UDP;
 use super::{Family, Fragment, Frame, Outer, Outline, Packet, ethernet};
 use crate::abi::{Hop, V4, V6};
@@ -106,7 +107,9 @@ impl<B: Family> Tunnel<B> {
             destination: self.destination,
             protocol: if self.udp { UDP } else { A::PROTOCOL },
             traffic_class: inner.traffic_class,
+            hop_limit: HOP_LIMIT,
             payload_length: by - B::HEADER_LENGTH + inner.length,
+            identification: None,
             flow: self.flow,
         };
         B::write_outer(frame, at, &outer)?;

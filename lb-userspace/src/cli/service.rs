@@ -45,7 +45,7 @@ pub(super) enum Command {
         /// weighted-round-robin.
         #[arg(long)]
         scheduler: Option<String>,
-        /// How packets reach the backend: full-nat (default), dsr, ipip or gue.
+        /// How packets reach the backend: full-nat (default), nat, dsr, ipip or gue.
         #[arg(long, value_name = "MODE")]
         forward: Option<String>,
         /// How backends are probed: `tcp`, `http:/path` or `https:/path`. Without it, every backend is

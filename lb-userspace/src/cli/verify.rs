@@ -47,6 +47,9 @@ service = [
   { name = "b", vip = "192.0.2.2:0/udp", backend = [{ address = "10.0.0.1:0" }] },
   { name = "c", vip = "[2001:db8::1]:80/tcp", forward = "dsr", backend = [{ address = "[fd00::1]:80" }] },
   { name = "d", vip = "[2001:db8::2]:80/tcp", forward = "ipip", backend = [{ address = "[fd00::1]:80" }] },
+  { name = "f", vip = "192.0.2.4:80/tcp", forward = "nat", backend = [{ address = "10.0.0.1:80" }] },
+  { name = "g", vip = "192.0.2.5:80/tcp", backend = [{ address = "[fd00::1]:80" }] },
+  { name = "h", vip = "[2001:db8::3]:80/tcp", backend = [{ address = "10.0.0.1:80" }] },
   { name = "e", vip = "192.0.2.3:53/udp", forward = "gue", backend = [{ address = "10.0.0.1:53" }] },
 ]
 firewall.rule = [

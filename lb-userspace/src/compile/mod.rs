@@ -101,6 +101,7 @@ pub fn compile(document: &Document, around: &Surroundings<'_>) -> Result<Tables,
                 scheduler: abi::Scheduler::CURSOR,
                 forward: match service.forward {
                     document::Forward::FullNat => abi::Forward::FULL_NAT,
+                    document::Forward::Nat => abi::Forward::NAT,
                     document::Forward::Dsr => abi::Forward::DSR,
                     document::Forward::Ipip => abi::Forward::IPIP,
                     document::Forward::Gue => abi::Forward::GUE,
@@ -121,10 +122,16 @@ fn compile_backend(
     let (id, incarnation) = around.ids.backend(&service.name, backend.address);
     let view = (around.view)(&service.name, backend.address);
     let address = backend.address.ip();
-    let (source, source_bits) = if service.forward.is_tunnel() {
-        tunnel_source(document, address)
-    } else {
-        (nat_source(document, service, address, view.way.source), 0)
+    let (source, source_bits) = match service.forward {
+        document::Forward::Ipip | document::Forward::Gue => {
+            let (source, bits) = tunnel_source(document, address);
+            (wide(source), bits)
+        }
+        document::Forward::FullNat => {
+            let source = nat_source(document, service, address, view.way.source);
+            (wide(source), 0)
+        }
+        document::Forward::Nat | document::Forward::Dsr => ([0, 0], 0),
     };
     let state = match (view.healthy, backend.drain) {
         (false, _) => BackendState::DOWN,
@@ -135,16 +142,13 @@ fn compile_backend(
         incarnation,
         service: around.ids.service(&service.name),
         state,
-        family: match address {
-            IpAddr::V4(_) => AddressFamily::V4,
-            IpAddr::V6(_) => AddressFamily::V6,
-        },
+        family: AddressFamily::of(address),
         mtu: view.way.mtu,
         source_bits,
         port: backend.address.port(),
         hop: view.way.hop,
         address: wide(address),
-        source: wide(source),
+        source,
         ..abi::Backend::default()
     };
     (id, entry)

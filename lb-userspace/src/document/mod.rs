@@ -127,6 +127,9 @@ pub enum Forward {
     /// Both addresses are rewritten; backends need no configuration.
     #[default]
     FullNat,
+    /// The destination is rewritten; backends see the clients' addresses and route their replies
+    /// through us.
+    Nat,
     /// Only the Ethernet addresses are rewritten; backends hold the VIP and answer by themselves.
     Dsr,
     /// The packet travels inside another IP packet; backends unpack it, hold the VIP and answer by

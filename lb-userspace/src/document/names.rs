@@ -42,6 +42,7 @@ impl Word for Scheduler {
 impl Word for Forward {
     const WORDS: &'static [(&'static str, Self)] = &[
         ("full-nat", Self::FullNat),
+        ("nat", Self::Nat),
         ("dsr", Self::Dsr),
         ("ipip", Self::Ipip),
         ("gue", Self::Gue),
@@ -88,6 +89,7 @@ impl fmt::Display for Forward {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::FullNat => "full-nat",
+            Self::Nat => "nat",
             Self::Dsr => "dsr",
             Self::Ipip => "ipip",
             Self::Gue => "gue",

@@ -25,20 +25,23 @@ impl Path<'_> {
     }
 
     fn crosses_families(&self, vip: Vip, backend: SocketAddr) -> Result<(), Complaint> {
-        if self.forward.is_tunnel() || backend.is_ipv4() == vip.address.is_ipv4() {
+        if backend.is_ipv4() == vip.address.is_ipv4() {
             return Ok(());
         }
         let forward = self.forward;
         let why = match forward {
-            Forward::FullNat => "translates between ports, not between families",
-            _ => "leaves the packet as it is",
+            Forward::FullNat | Forward::Ipip | Forward::Gue => return Ok(()),
+            Forward::Nat => "keeps the client's address",
+            Forward::Dsr => "leaves the packet as it is",
         };
         let (theirs, ours) = (family(backend.ip()), family(vip.address));
         Err(Complaint::new(
             format!(
                 "the backend {backend} is {theirs} and the VIP {vip} is {ours}; `{forward}` {why}"
             ),
-            format!("use the backend's {ours} address"),
+            format!(
+                "use the backend's {ours} address, or set forward = \"full-nat\", which translates"
+            ),
         ))
     }
 
@@ -54,7 +57,7 @@ impl Path<'_> {
                     "the backend's port {port} is not the VIP's port {vip}, and `{forward}` leaves \
                      ports alone"
                 ),
-                format!("write port {vip}, or set forward = \"full-nat\""),
+                format!("write port {vip}, or set forward = \"full-nat\" or \"nat\""),
             ));
         }
         if vip.port != 0 {

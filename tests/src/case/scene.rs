@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use lb_common::abi::{FlowState, Hop};
 use lb_userspace::document::{Forward, Protocol};
 
-use super::{Change, Expect};
+use super::{Case, Change, Expect};
 use crate::packet::{ACK, CLIENT_MAC, Outer, PSH, Packet, SYN};
 use crate::ring::{FlowView, ReverseView, Table, Tuple};
 use crate::world::{BackendSetup, INTERFACE, OUR_MAC, Setup, backend_hop};
@@ -50,8 +50,10 @@ impl Scene {
         crosses: false,
     };
     /// Every mode, and whether its backends are of the other family.
-    const MODES: [(Forward, bool); 6] = [
+    const MODES: [(Forward, bool); 8] = [
         (Forward::FullNat, false),
+        (Forward::FullNat, true),
+        (Forward::Nat, false),
         (Forward::Dsr, false),
         (Forward::Ipip, false),
         (Forward::Ipip, true),
@@ -98,6 +100,13 @@ impl Scene {
         all
     }
 
+    /// Those whose flows have to take one source port towards a backend.
+    pub fn all_sharing_port() -> Vec<Self> {
+        let mut all = Self::all();
+        all.retain(|scene| scene.shares_port());
+        all
+    }
+
     /// Whether it balances TCP.
     pub fn is_tcp(self) -> bool {
         self.protocol == Protocol::Tcp
@@ -105,6 +114,11 @@ impl Scene {
 
     /// Whether it has a way back through us.
     pub fn is_nat(self) -> bool {
+        matches!(self.forward, Forward::FullNat | Forward::Nat)
+    }
+
+    /// Whether all its flows have to take one source port towards a backend.
+    pub fn shares_port(self) -> bool {
         self.forward == Forward::FullNat
     }
 
@@ -174,6 +188,18 @@ impl Scene {
             .service(SERVICE, self.vip(), self.protocol, self.forward, backends)
     }
 
+    /// A case in which client 0 has a flow to backend 0, the only one.
+    pub fn begin(self, shows: &str) -> Case {
+        self.begin_with(shows, &self.opening(0), &self.following(0))
+    }
+
+    /// The same with these as the flow's first two packets.
+    pub fn begin_with(self, shows: &str, opening: &Packet, following: &Packet) -> Case {
+        Case::new(format!("{self}: {shows}"), &mut self.setup(1))
+            .packet("first packet", opening, self.opened(opening, 0, 0))
+            .packet("second packet", following, self.promoted(following, 0, 0))
+    }
+
     /// A client's first packet.
     pub fn opening(self, client: u8) -> Packet {
         self.from_client(client, SYN)
@@ -190,11 +216,19 @@ impl Scene {
     }
 
     /// A backend's packet to a client.
-    pub fn reply(self, backend: u8, flags: u8) -> Packet {
+    pub fn reply(self, client: u8, backend: u8, flags: u8) -> Packet {
         let hop = self.backend_hop(backend);
-        let our_side = SocketAddr::new(self.our_address(), NAT_PORT);
-        self.between(self.backend(backend), our_side, flags)
+        self.between(self.backend(backend), self.source(client), flags)
             .link(hop.destination(), hop.source())
+    }
+
+    /// What a backend takes for the client.
+    pub fn source(self, client: u8) -> SocketAddr {
+        if self.forward == Forward::Nat {
+            self.client(client)
+        } else {
+            SocketAddr::new(self.our_address(), NAT_PORT)
+        }
     }
 
     fn between(self, source: SocketAddr, destination: SocketAddr, flags: u8) -> Packet {
@@ -214,6 +248,7 @@ impl Scene {
                 let source = SocketAddr::new(self.our_address(), NAT_PORT);
                 sent.translated(source, self.backend(backend))
             }
+            Forward::Nat => sent.translated(packet.source, self.backend(backend)),
             Forward::Dsr => sent,
             Forward::Ipip => sent.inside(self.outer(packet, backend, false)),
             Forward::Gue => sent.inside(self.outer(packet, backend, true)),
@@ -276,10 +311,10 @@ impl Scene {
     }
 
     /// The 5-tuple of a backend's replies.
-    pub fn reply_tuple(self, backend: u8) -> Tuple {
+    pub fn reply_tuple(self, client: u8, backend: u8) -> Tuple {
         Tuple {
             remote: self.backend(backend),
-            local: SocketAddr::new(self.our_address(), NAT_PORT),
+            local: self.source(client),
             protocol: self.protocol.number(),
         }
     }
@@ -290,7 +325,11 @@ impl Scene {
             backend: backend.into(),
             incarnation: u32::from(backend) + 1,
             age: 0,
-            source_port: if self.is_nat() { NAT_PORT } else { 0 },
+            source_port: match self.forward {
+                Forward::FullNat => NAT_PORT,
+                Forward::Nat => self.client(0).port(),
+                Forward::Dsr | Forward::Ipip | Forward::Gue => 0,
+            },
             state,
         }
     }
@@ -346,7 +385,7 @@ impl Scene {
             state,
             ..self.way_back(client, backend)
         };
-        let change = Change::Reverse(table, self.reply_tuple(backend), Some(way));
+        let change = Change::Reverse(table, self.reply_tuple(client, backend), Some(way));
         self.is_nat().then_some(change).into_iter().collect()
     }
 
@@ -360,7 +399,11 @@ impl Scene {
         let (flow, way) = (entry.map(|e| e.0), entry.map(|e| e.1));
         let mut changes = vec![Change::Flow(table, self.tuple(client), flow)];
         if self.is_nat() {
-            changes.push(Change::Reverse(table, self.reply_tuple(backend), way));
+            changes.push(Change::Reverse(
+                table,
+                self.reply_tuple(client, backend),
+                way,
+            ));
         }
         changes
     }

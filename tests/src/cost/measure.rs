@@ -14,9 +14,9 @@ use serde::Serialize;
 
 use super::flows::{self, Order, Spread};
 use super::front::{Front, Run};
-use super::scenario::{Fate, Flows, Scenario, Stage};
+use super::scenario::{Fate, Flows, Scenario, Stage, filled};
 use crate::kernel::{now, until_next_tick};
-use crate::packet::{Packet, SYN, verify};
+use crate::packet::{ACK, Packet, SYN, verify};
 
 /// How long to measure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,16 +127,15 @@ impl Bench {
     /// What the backend answers to a packet.
     fn reply(&mut self, packet: &Packet) -> Result<Packet> {
         let frame = packet.bytes();
-        let mut sent = vec![0; frame.len()];
+        // The other family's header may be longer.
+        let mut sent = vec![0; frame.len() + 20];
         self.generation.program()?.test_run(TestRunOptions {
             data_in: Some(&frame),
             data_out: Some(&mut sent),
             ..TestRunOptions::default()
         })?;
         let sent = verify::receive(&sent).map_err(Error::msg)?;
-        let mut reply = packet.clone();
-        (reply.source, reply.destination) = (sent.destination, sent.source);
-        Ok(reply)
+        Ok(filled(Packet::tcp(sent.destination, sent.source, ACK)))
     }
 
     /// The cost of a scenario's packets above that of the front, once.

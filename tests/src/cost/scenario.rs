@@ -98,6 +98,13 @@ use Family::{V4, V6};
 impl Family {
     const ALL: [Self; 2] = [V4, V6];
 
+    fn other(self) -> Self {
+        match self {
+            V4 => V6,
+            V6 => V4,
+        }
+    }
+
     fn name(self) -> &'static str {
         match self {
             V4 => "IPv4",
@@ -151,12 +158,15 @@ impl Family {
 
     /// A TCP packet of [`FRAME`] bytes.
     fn tcp(self, destination: SocketAddr, flags: u8) -> Packet {
-        let headers = match self {
-            V4 => 14 + 20 + 20,
-            V6 => 14 + 40 + 20,
-        };
-        Packet::tcp(self.client(), destination, flags).payload(&[0; FRAME][headers..])
+        filled(Packet::tcp(self.client(), destination, flags))
     }
+}
+
+/// A packet with as much payload as makes [`FRAME`] bytes of it.
+pub(super) fn filled(packet: Packet) -> Packet {
+    let headers = packet.payload(&[]);
+    let bytes = FRAME - headers.bytes().len();
+    headers.payload(&vec![0; bytes])
 }
 
 /// Everything that is measured.
@@ -172,11 +182,12 @@ pub fn stages(scale: Scale) -> Vec<Stage> {
             stages.push(mode(forward, family, false, scale));
         }
     }
-    for forward in [Forward::Ipip, Forward::Gue] {
+    for forward in [Forward::Nat, Forward::Ipip, Forward::Gue] {
         for family in Family::ALL {
             stages.push(mode(forward, family, false, scale));
         }
     }
+    stages.extend(Family::ALL.map(crossing));
     stages.extend([1, 1000].map(set));
     if scale == Scale::Full {
         stages.push(set(1_000_000));
@@ -245,13 +256,10 @@ fn mode(forward: Forward, family: Family, firewall: bool, scale: Scale) -> Stage
             Scenario::known(name, family, flows, Spread::Uniform)
         })
         .collect();
+    if matches!(forward, Forward::FullNat | Forward::Nat) {
+        scenarios.push(Scenario::reply(&name, family));
+    }
     if forward == Forward::FullNat {
-        scenarios.push(Scenario {
-            name: format!("{name}, reply"),
-            packet: family.tcp(family.vip(), ACK),
-            flows: Flows::Reply,
-            fate: Fate::Tx,
-        });
         scenarios.push(Scenario {
             name: format!("{name}, SYN flood"),
             packet: family.tcp(family.vip(), SYN),
@@ -263,6 +271,22 @@ fn mode(forward: Forward, family: Family, firewall: bool, scale: Scale) -> Stage
         name,
         tables: Box::new(move || tables(balancer(forward, family, firewall))),
         scenarios,
+    }
+}
+
+/// `full-nat` from one family to the other.
+fn crossing(family: Family) -> Stage {
+    let name = format!("full-nat {} to {}", family.name(), family.other().name());
+    Stage {
+        scenarios: vec![
+            Scenario::known(format!("{name}, 1 flow"), family, 1, Spread::Uniform),
+            Scenario::reply(&name, family),
+        ],
+        name,
+        tables: Box::new(move || {
+            let far = family.other();
+            tables(service(Forward::FullNat, family, far))
+        }),
     }
 }
 
@@ -328,17 +352,22 @@ fn other_rule(number: u32) -> Rule {
     }
 }
 
-/// One service with [`BACKENDS`] backends. With a firewall there are a set of a thousand prefixes
-/// and ten rules, none of which concerns the measured packets.
-fn balancer(forward: Forward, family: Family, firewall: bool) -> Setup {
+/// One service with [`BACKENDS`] backends of a family.
+fn service(forward: Forward, family: Family, far: Family) -> Setup {
     let backends: Vec<BackendSetup> = (0..BACKENDS)
-        .map(|index| BackendSetup::new(family.backend(index)))
+        .map(|index| BackendSetup::new(far.backend(index)))
         .collect();
-    let setup = Setup::new(&[family.ours()])
-        .tunnels(&[family.tunnels()])
+    Setup::new(&[far.ours()])
+        .tunnels(&[far.tunnels()])
         .flows(2 * NAT_FLOWS)
         .nat_ports(NAT_PORTS.0, NAT_PORTS.1)
-        .service("web", family.vip(), Protocol::Tcp, forward, &backends);
+        .service("web", family.vip(), Protocol::Tcp, forward, &backends)
+}
+
+/// One service of one family. With a firewall there are a set of a thousand prefixes and ten rules,
+/// none of which concerns the measured packets.
+fn balancer(forward: Forward, family: Family, firewall: bool) -> Setup {
+    let setup = service(forward, family, family);
     if !firewall {
         return setup;
     }
@@ -389,6 +418,16 @@ impl Scenario {
             name,
             packet: family.tcp(family.vip(), ACK),
             flows: Flows::Known(flows, spread),
+            fate: Fate::Tx,
+        }
+    }
+
+    /// A backend's replies.
+    fn reply(name: &str, family: Family) -> Self {
+        Self {
+            name: format!("{name}, reply"),
+            packet: family.tcp(family.vip(), ACK),
+            flows: Flows::Reply,
             fate: Fate::Tx,
         }
     }

@@ -77,10 +77,10 @@ fn reverses<A: Member>(
     state: &mut State,
 ) where
     FlowKey<A>: Pod,
-    Reverse<A>: Pod,
+    Reverse: Pod,
 {
     for (name, table) in maps {
-        for (key, reverse) in entries::<FlowKey<A>, Reverse<A>>(generation, name) {
+        for (key, reverse) in entries::<FlowKey<A>, Reverse>(generation, name) {
             let view = reverse_view(&reverse, now);
             state.reverses.insert((table, tuple(&key)), view);
         }
@@ -118,10 +118,10 @@ fn make_reverses_older<A: Member>(
 ) -> bool
 where
     FlowKey<A>: Pod,
-    Reverse<A>: Pod,
+    Reverse: Pod,
 {
     maps.iter().all(|(name, _)| {
-        rewrite(generation, name, |way: &mut Reverse<A>, _: &FlowKey<A>| {
+        rewrite(generation, name, |way: &mut Reverse, _: &FlowKey<A>| {
             older(&mut way.seen, ticks)
         })
     })
@@ -177,10 +177,10 @@ pub(super) fn clear(generation: &mut Generation) {
 /// Empties every table of ways back.
 pub(super) fn forget_ways_back(generation: &mut Generation) {
     for (name, _) in REVERSES_V4 {
-        remove_all::<FlowKey<V4>, Reverse<V4>>(generation, name);
+        remove_all::<FlowKey<V4>, Reverse>(generation, name);
     }
     for (name, _) in REVERSES_V6 {
-        remove_all::<FlowKey<V6>, Reverse<V6>>(generation, name);
+        remove_all::<FlowKey<V6>, Reverse>(generation, name);
     }
 }
 

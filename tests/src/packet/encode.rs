@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use etherparse::icmpv4::DestUnreachableHeader;
 use etherparse::{
     EtherType, Ethernet2Header, IcmpEchoHeader, Icmpv4Header, Icmpv4Type, Icmpv6Header, Icmpv6Type,
-    IpDscp, IpEcn, IpFragOffset, IpNumber, Ipv4Header, Ipv6FlowLabel, Ipv6Header, SingleVlanHeader,
-    TcpHeader, UdpHeader, VlanId, VlanPcp,
+    IpDscp, IpEcn, IpFragOffset, IpNumber, Ipv4Header, Ipv6Header, SingleVlanHeader, TcpHeader,
+    UdpHeader, VlanId, VlanPcp,
 };
 
 use super::{ACK, FIN, Outer, PSH, Packet, RST, SYN, Transport};
@@ -104,7 +104,7 @@ fn network(packet: &Packet) -> Vec<u8> {
             )
             .unwrap();
             header.identification = packet.identification;
-            header.dont_fragment = packet.fragment == (0, false);
+            header.dont_fragment = packet.fragment == (0, false) && !packet.may_be_cut;
             header.fragment_offset = IpFragOffset::try_new(packet.fragment.0).unwrap();
             header.more_fragments = packet.fragment.1;
             header.dscp = IpDscp::try_new(packet.traffic_class >> 2).unwrap();
@@ -120,7 +120,7 @@ fn network(packet: &Packet) -> Vec<u8> {
             let chain = extensions(packet);
             let header = Ipv6Header {
                 traffic_class: packet.traffic_class,
-                flow_label: Ipv6FlowLabel::ZERO,
+                flow_label: packet.flow_label.try_into().unwrap(),
                 payload_length: u16::try_from(chain.len() + body.len()).unwrap(),
                 next_header: IpNumber(
                     packet
@@ -156,7 +156,7 @@ fn extensions(packet: &Packet) -> Vec<u8> {
         .collect()
 }
 
-fn transport(packet: &Packet) -> Vec<u8> {
+pub(super) fn transport(packet: &Packet) -> Vec<u8> {
     let mut bytes = match &packet.transport {
         Transport::Tcp { flags, options } => tcp(packet, *flags, options),
         Transport::Udp { checksum } => udp(packet, *checksum),

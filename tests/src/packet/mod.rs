@@ -51,6 +51,10 @@ pub struct Packet {
     pub hop_limit: u8,
     /// DSCP and ECN.
     pub traffic_class: u8,
+    /// IPv4: routers may cut it, though it is whole.
+    pub may_be_cut: bool,
+    /// IPv6: the flow label.
+    pub flow_label: u32,
     /// IPv4 options; a multiple of four bytes.
     pub options: Vec<u8>,
     /// IPv6 extension headers in order.
@@ -165,6 +169,8 @@ impl Packet {
             identification: 0x1234,
             hop_limit: 64,
             traffic_class: 0,
+            may_be_cut: false,
+            flow_label: 0,
             options: Vec::new(),
             extensions: Vec::new(),
             fragment: (0, false),
@@ -269,13 +275,43 @@ impl Packet {
         self.link(hop.source(), hop.destination())
     }
 
-    /// As it leaves a router with other addresses.
+    /// As it leaves a router with other addresses, if need be of the other family (RFC 7915).
     #[must_use]
     pub fn translated(mut self, source: SocketAddr, destination: SocketAddr) -> Self {
+        if self.source.is_ipv4() != source.is_ipv4() {
+            self = self.across();
+        }
         self.source = source;
         self.destination = destination;
         self.hop_limit -= 1;
         self
+    }
+
+    /// With what headers of the other family have beside the addresses.
+    fn across(mut self) -> Self {
+        let (flow, checksum) = (self.flow(), self.checksum());
+        self.options.clear();
+        self.extensions.clear();
+        if self.source.is_ipv4() {
+            self.flow_label = flow & 0xf_ffff;
+            return self;
+        }
+        let header = if self.protocol() == 6 { 20 } else { 8 };
+        let length = 20 + header + self.payload.len();
+        (self.may_be_cut, self.identification) = if length <= 1260 {
+            (true, checksum)
+        } else {
+            (false, 0)
+        };
+        self
+    }
+
+    /// The checksum in its TCP or UDP header.
+    pub fn checksum(&self) -> u16 {
+        let (bytes, body) = (self.bytes(), encode::transport(self).len());
+        let header = &bytes[bytes.len() - self.padding - body..];
+        let at = if self.protocol() == 6 { 16 } else { 6 };
+        u16::from_be_bytes([header[at], header[at + 1]])
     }
 
     /// As it leaves a router by a tunnel.

@@ -61,7 +61,12 @@ pub(super) struct Crowd {
 impl Connection {
     /// The VIP of a scene: ways of forwarding differ in the port.
     pub(super) fn vip(scene: Scene) -> SocketAddr {
-        let port = if scene.is_nat() { 80 } else { 443 };
+        let port = match (scene.is_nat(), scene.shares_port(), scene.crosses) {
+            (true, true, false) => 80,
+            (true, true, true) => 81,
+            (true, false, _) => 82,
+            (false, ..) => 443,
+        };
         SocketAddr::new(scene.vip().ip(), port)
     }
 

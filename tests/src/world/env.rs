@@ -4,7 +4,7 @@ use lb_common::abi::{Backend, Features, PortTable, Reason, Rule, Tally, Ticks, V
 use lb_common::datapath::{Env, Steps};
 
 use super::table::Fixed;
-use super::{Chance, World};
+use super::{Chance, LINK_MTU, World};
 
 impl Steps<V4> for World {}
 impl Steps<V6> for World {}
@@ -26,6 +26,10 @@ impl Env for World {
 
     fn ingress_interface(&self) -> u32 {
         self.interface
+    }
+
+    fn link_mtu(&self, _: u32) -> usize {
+        LINK_MTU
     }
 
     fn now(&self) -> Ticks {

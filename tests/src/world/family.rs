@@ -35,8 +35,8 @@ pub struct Part<A: Address> {
     pub(super) destinations: PrefixTable,
     pub(super) pending: FlowTable<FlowKey<A>, Flow>,
     pub(super) established: FlowTable<FlowKey<A>, Flow>,
-    pub(super) pending_reverse: FlowTable<FlowKey<A>, Reverse<A>>,
-    pub(super) established_reverse: FlowTable<FlowKey<A>, Reverse<A>>,
+    pub(super) pending_reverse: FlowTable<FlowKey<A>, Reverse>,
+    pub(super) established_reverse: FlowTable<FlowKey<A>, Reverse>,
 }
 
 /// Prefixes and their rows, searched one by one.
@@ -110,14 +110,14 @@ impl<A: Member> Part<A> {
         }
     }
 
-    fn reverses(&self, stage: Stage) -> &FlowTable<FlowKey<A>, Reverse<A>> {
+    fn reverses(&self, stage: Stage) -> &FlowTable<FlowKey<A>, Reverse> {
         match stage {
             Stage::Pending => &self.pending_reverse,
             Stage::Established => &self.established_reverse,
         }
     }
 
-    fn reverses_mut(&mut self, stage: Stage) -> &mut FlowTable<FlowKey<A>, Reverse<A>> {
+    fn reverses_mut(&mut self, stage: Stage) -> &mut FlowTable<FlowKey<A>, Reverse> {
         match stage {
             Stage::Pending => &mut self.pending_reverse,
             Stage::Established => &mut self.established_reverse,
@@ -173,7 +173,7 @@ pub fn tuple<A: Member>(key: &FlowKey<A>) -> Tuple {
 impl<A: Member> Tables<A> for World {
     type ServiceCell = Fixed<Service>;
     type FlowCell = Entry<Flow>;
-    type ReverseCell = Entry<Reverse<A>>;
+    type ReverseCell = Entry<Reverse>;
 
     fn service(&self, key: &ServiceKey<A>) -> Option<Self::ServiceCell> {
         let key = (key.address, key.port, key.protocol);
@@ -205,7 +205,7 @@ impl<A: Member> Tables<A> for World {
         A::part(self).reverses(stage).find(key)
     }
 
-    fn insert_reverse(&mut self, stage: Stage, key: &FlowKey<A>, reverse: &Reverse<A>) -> bool {
+    fn insert_reverse(&mut self, stage: Stage, key: &FlowKey<A>, reverse: &Reverse) -> bool {
         A::part_mut(self)
             .reverses_mut(stage)
             .insert(key, *reverse, true)

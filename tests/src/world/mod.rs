@@ -18,6 +18,7 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 
+use lb_common::abi::address::narrow;
 use lb_common::abi::limits::{PENDING, SLOTS};
 use lb_common::abi::{Backend, ErrorLimit, Reverse, Service, Settings, Slots, Ticks, V4, V6};
 use lb_common::datapath::{self, Verdict};
@@ -35,6 +36,8 @@ use crate::ring::{Exit, FlowView, Ran, ReverseView, Ring, State, Table, Tuple};
 
 /// The interface that frames arrive on; that of a test run in the kernel is the loopback.
 pub const INTERFACE: u32 = 1;
+/// Bytes of the longest packet that every interface takes: the loopback's.
+pub const LINK_MTU: usize = 65_536;
 
 /// Chooses a random word for the flow that was last looked up.
 pub type Oracle = Box<dyn FnMut(Option<Tuple>) -> u32>;
@@ -216,10 +219,10 @@ fn put<A: Member>(part: &mut Part<A>, address: A, key: &VipKey, entry: Service) 
 }
 
 /// A way back as cases write it.
-pub fn reverse_view<A: Member>(reverse: &Reverse<A>, now: Ticks) -> ReverseView {
+pub fn reverse_view(reverse: &Reverse, now: Ticks) -> ReverseView {
     ReverseView {
-        client: SocketAddr::new(reverse.client.ip(), reverse.client_port),
-        vip: SocketAddr::new(reverse.vip.ip(), reverse.vip_port),
+        client: SocketAddr::new(narrow(reverse.client), reverse.client_port),
+        vip: SocketAddr::new(narrow(reverse.vip), reverse.vip_port),
         service: reverse.service.into(),
         backend: reverse.backend.into(),
         age: now.since(reverse.seen),

@@ -225,7 +225,7 @@ fn words_that_are_not() {
         "\"nat\"",
         "service[0].forward",
         "not known",
-        "`full-nat`, `dsr`, `ipip` or `gue`",
+        "`full-nat`, `nat`, `dsr`, `ipip` or `gue`",
     );
 }
 

@@ -51,7 +51,7 @@ fn draining(scene: Scene) -> Case {
 
 /// The third flow in turn: with one port for `full-nat` it finds none.
 fn after_enabling(scene: Scene) -> Expect {
-    if scene.is_nat() {
+    if scene.shares_port() {
         Expect::drop(Reason::NoPort)
             .of(0)
             .at(0)
@@ -146,12 +146,12 @@ fn replaced(scene: Scene) -> Case {
     heir.incarnation = 77;
     let mut flow = scene.flow(0, FlowState::PENDING);
     flow.incarnation = 77;
-    let changes = vec![
+    let mut changes = vec![
         Change::Flow(Established, scene.tuple(0), None),
         Change::Flow(Pending, scene.tuple(0), Some(flow)),
     ];
     // The heir has the address of the former owner, whose way back holds the only port.
-    if scene.is_nat() {
+    if scene.shares_port() {
         return case.apply(vec![Write::Backend(0, heir)]).packet(
             "next packet",
             &following,
@@ -160,6 +160,13 @@ fn replaced(scene: Scene) -> Case {
                 Change::Cursor(0),
             ]),
         );
+    }
+    if scene.is_nat() {
+        let (tuple, way) = (scene.reply_tuple(0, 0), scene.way_back(0, 0));
+        changes.extend([
+            Change::Reverse(Established, tuple, None),
+            Change::Reverse(Pending, tuple, Some(way)),
+        ]);
     }
     case.apply(vec![Write::Backend(0, heir)]).packet(
         "next packet",

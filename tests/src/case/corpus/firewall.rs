@@ -336,7 +336,7 @@ fn before_everything() -> Case {
             let packet = from(scene, "198.51.101.1");
             let_through(scene, &packet, None).change([Change::Reverse(
                 Pending,
-                scene.reply_tuple(0),
+                scene.reply_tuple(0, 0),
                 Some(way),
             )])
         })
@@ -379,7 +379,7 @@ fn cuts_flows(scene: Scene) -> Case {
     .packet("third packet", &following, dropped(0))
     .packet("a new flow", &scene.opening(1), dropped(0));
     let case = if scene.is_nat() {
-        let reply = scene.reply(0, ACK);
+        let reply = scene.reply(0, 0, ACK);
         case.packet("reply", &reply, scene.returned(&reply, 0, 0))
     } else {
         case

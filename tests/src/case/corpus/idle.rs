@@ -32,8 +32,10 @@ pub(super) fn cases() -> Vec<Case> {
         cases.push(reply_refreshes(scene));
         cases.push(client_moves(scene));
         cases.push(client_moves_while_pending(scene));
-        cases.push(old_way_back(scene));
         cases.push(way_back_forgotten(scene));
+    }
+    for scene in Scene::all_sharing_port() {
+        cases.push(old_way_back(scene));
         cases.push(pending_port_changes_hands(scene));
         if scene.is_tcp() {
             cases.push(port_changes_hands(scene));
@@ -157,7 +159,7 @@ fn strayed(scene: Scene, packet: &Packet) -> Expect {
 
 fn reply_refreshes(scene: Scene) -> Case {
     let (opening, following) = (scene.opening(0), scene.following(0));
-    let reply = scene.reply(0, ACK);
+    let reply = scene.reply(0, 0, ACK);
     Case::new(
         format!("{scene}: a reply keeps the way back alive, in either table"),
         &mut scene.setup(1),
@@ -194,13 +196,13 @@ fn other_way(scene: Scene) -> Change {
     let mut way = scene.way_back(0, 0);
     way.state = FlowState::ESTABLISHED;
     way.hop = Hop::new(INTERFACE, OTHER_ROUTER, OUR_MAC);
-    Change::Reverse(Established, scene.reply_tuple(0), Some(way))
+    Change::Reverse(Established, scene.reply_tuple(0, 0), Some(way))
 }
 
 fn client_moves(scene: Scene) -> Case {
     let (opening, following) = (scene.opening(0), scene.following(0));
     let moved = following.clone().link(OTHER_ROUTER, OUR_MAC);
-    let reply = scene.reply(0, ACK);
+    let reply = scene.reply(0, 0, ACK);
     let back = scene.at_client(&reply, 0).link(OUR_MAC, OTHER_ROUTER);
     Case::new(
         format!("{scene}: replies follow the client to another router"),
@@ -241,7 +243,7 @@ fn client_moves_while_pending(scene: Scene) -> Case {
 
 fn old_way_back(scene: Scene) -> Case {
     let (opening, following) = (scene.opening(0), scene.following(0));
-    let reply = scene.reply(0, ACK);
+    let reply = scene.reply(0, 0, ACK);
     let other = scene.opening(1);
     Case::new(
         format!(
@@ -262,7 +264,7 @@ fn old_way_back(scene: Scene) -> Case {
         &other,
         scene.opened(&other, 1, 0).change([Change::Reverse(
             Established,
-            scene.reply_tuple(0),
+            scene.reply_tuple(0, 0),
             None,
         )]),
     )
@@ -279,7 +281,7 @@ fn port_changes_hands(scene: Scene) -> Case {
     let (opening, following) = (scene.opening(0), scene.following(0));
     let fin = scene.from_client(0, FIN | ACK);
     let (other, other_following) = (scene.opening(1), scene.following(1));
-    let reply = scene.reply(0, ACK);
+    let reply = scene.reply(0, 0, ACK);
     Case::new(
         format!("{scene}: a closed flow that comes back leaves its port to the one who has it"),
         &mut scene.setup(1),
@@ -318,7 +320,7 @@ fn port_changes_hands(scene: Scene) -> Case {
 fn pending_port_changes_hands(scene: Scene) -> Case {
     let opening = scene.opening(0);
     let other = scene.opening(1);
-    let reply = scene.reply(0, ACK);
+    let reply = scene.reply(0, 0, ACK);
     Case::new(
         format!("{scene}: a repeated first packet leaves its port to the one who has it"),
         &mut scene.setup(1),
@@ -336,7 +338,7 @@ fn pending_port_changes_hands(scene: Scene) -> Case {
 
 /// The only port is another flow's.
 fn no_port(scene: Scene) -> Expect {
-    debug_assert!(scene.is_nat());
+    debug_assert!(scene.shares_port());
     Expect::drop(Reason::NoPort).of(0).at(0)
 }
 
@@ -345,13 +347,13 @@ fn flow_gone(scene: Scene, table: crate::ring::Table) -> Change {
 }
 
 fn lost_way(scene: Scene, table: crate::ring::Table) -> Change {
-    Change::Reverse(table, scene.reply_tuple(0), None)
+    Change::Reverse(table, scene.reply_tuple(0, 0), None)
 }
 
 /// A table forgets the way back of a flow that it has not forgotten.
 fn way_back_forgotten(scene: Scene) -> Case {
     let (opening, following) = (scene.opening(0), scene.following(0));
-    let reply = scene.reply(0, ACK);
+    let reply = scene.reply(0, 0, ACK);
     Case::new(
         format!("{scene}: a way back that the table has forgotten is laid again"),
         &mut scene.setup(1),

@@ -49,7 +49,7 @@ fn options(scene: Scene) -> Case {
         let name = format!("{} words of header", words + 5);
         case = case.packet(&name, &packet, scene.forwarded(&packet, 0));
         if scene.is_nat() {
-            let reply = scene.reply(0, ACK).options(&list);
+            let reply = scene.reply(0, 0, ACK).options(&list);
             case = case.packet(&name, &reply, scene.returned(&reply, 0, 0));
         }
     }
@@ -76,7 +76,7 @@ fn last_hop(scene: Scene) -> Case {
             });
     }
     let opening = scene.opening(0).hop_limit(2);
-    let reply = scene.reply(0, ACK);
+    let reply = scene.reply(0, 0, ACK);
     let case = case
         .packet("hop limit 1", &last, Expect::drop(Reason::HopLimit).of(0))
         .packet("hop limit 0", &none, Expect::drop(Reason::HopLimit).of(0))

@@ -55,7 +55,7 @@ fn kinds(scene: Scene) -> Case {
         let packet = following.clone().extension(extension.clone());
         case = case.packet(name, &packet, scene.forwarded(&packet, 0));
         if scene.is_nat() {
-            let reply = scene.reply(0, ACK).extension(extension);
+            let reply = scene.reply(0, 0, ACK).extension(extension);
             case = case.packet(name, &reply, scene.returned(&reply, 0, 0));
         }
     }

@@ -58,7 +58,7 @@ fn open_and_promote(scene: Scene) -> Case {
 /// Replies find their way back from either table.
 fn reply(scene: Scene) -> Case {
     let (opening, following) = (scene.opening(0), scene.following(0));
-    let (answer, answer_data) = (scene.reply(0, SYN | ACK), scene.reply(0, ACK));
+    let (answer, answer_data) = (scene.reply(0, 0, SYN | ACK), scene.reply(0, 0, ACK));
     Case::new(
         format!("{scene}: a reply goes back to the client with the VIP as its source"),
         &mut scene.setup(1),
@@ -107,8 +107,8 @@ fn becomes_full_nat(scene: Scene) -> Case {
     .packet("third packet", &following, anew)
     .packet(
         "reply",
-        &scene.reply(0, ACK),
-        scene.returned(&scene.reply(0, ACK), 0, 0),
+        &scene.reply(0, 0, ACK),
+        scene.returned(&scene.reply(0, 0, ACK), 0, 0),
     )
     .packet(
         "fourth packet",
@@ -195,7 +195,7 @@ fn finished_before_promotion(scene: Scene) -> Case {
 
 fn reset_by_backend(scene: Scene, established: bool) -> Case {
     let (opening, following) = (scene.opening(0), scene.following(0));
-    let reset = scene.reply(0, RST | ACK);
+    let reset = scene.reply(0, 0, RST | ACK);
     let (table, when) = if established {
         (Established, "established")
     } else {

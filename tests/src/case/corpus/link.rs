@@ -51,7 +51,7 @@ fn tags(scene: Scene, tags: &[(u16, u16)]) -> Case {
     if !scene.is_nat() {
         return case;
     }
-    let reply = tagged(scene.reply(0, ACK));
+    let reply = tagged(scene.reply(0, 0, ACK));
     case.packet("reply", &reply, scene.returned(&reply, 0, 0))
 }
 

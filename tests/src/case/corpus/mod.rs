@@ -11,6 +11,7 @@ mod lifecycle;
 mod link;
 mod services;
 mod strays;
+mod translation;
 mod transport;
 mod tunnels;
 
@@ -62,6 +63,10 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "strays",
         cases: strays::cases,
+    },
+    Group {
+        name: "translation",
+        cases: translation::cases,
     },
     Group {
         name: "tunnels",

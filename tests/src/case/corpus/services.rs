@@ -140,7 +140,7 @@ fn any_port(v6: bool) -> Case {
     let mut way = scene.way_back(1, 1);
     way.vip.set_port(2222);
     way.service = 1;
-    let mut reply_tuple = scene.reply_tuple(1);
+    let mut reply_tuple = scene.reply_tuple(1, 1);
     reply_tuple.remote.set_port(2222);
     let flow = scene.flow(1, FlowState::PENDING);
     let family = if v6 { "v6" } else { "v4" };

@@ -26,8 +26,10 @@ pub(super) fn cases() -> Vec<Case> {
     for scene in Scene::all_without_tunnels() {
         cases.push(write_refused(scene));
     }
-    for scene in Scene::all_nat() {
+    for scene in Scene::all_sharing_port() {
         cases.push(no_port(scene));
+    }
+    for scene in Scene::all_nat() {
         cases.push(no_way_back(scene));
     }
     cases
@@ -135,7 +137,7 @@ fn no_port(scene: Scene) -> Case {
 
 /// A packet from a backend that belongs to no flow is not for us to judge.
 fn no_way_back(scene: Scene) -> Case {
-    let mut elsewhere = scene.reply(0, ACK);
+    let mut elsewhere = scene.reply(0, 0, ACK);
     elsewhere.destination = SocketAddr::new(scene.our_address(), 60_999);
     Case::new(
         format!("{scene}: a backend's packet that is no reply goes to the host"),
@@ -143,7 +145,7 @@ fn no_way_back(scene: Scene) -> Case {
     )
     .packet(
         "to a port of ours",
-        &scene.reply(0, ACK),
+        &scene.reply(0, 0, ACK),
         Expect::pass(Reason::NotOurs),
     )
     .packet("to another port", &elsewhere, Expect::pass(Reason::NotOurs))
@@ -174,15 +176,18 @@ fn write_refused(scene: Scene) -> Case {
     let mut refused = scene.opened(&opening, 0, 0);
     refused.exit = Exit::Drop;
     refused.frame = None;
+    // An IPv6 header first needs room.
+    let grows = scene.crosses && !scene.v6;
+    let reason = if grows {
+        Reason::NoHeadroom
+    } else {
+        Reason::RewriteFailed
+    };
     Case::new(
         format!("{scene}: the frame's bounds change under the rewrite"),
         &mut scene.setup(1),
     )
-    .packet(
-        "first packet",
-        &opening,
-        refused.because(Reason::RewriteFailed),
-    )
+    .packet("first packet", &opening, refused.because(reason))
     .host_only(
         "a frame in the kernel keeps its bounds",
         Some(|world| {

@@ -53,7 +53,8 @@ impl Simulation {
         }
         if scene.is_nat() {
             let first = received.source.port().wrapping_sub(20_000);
-            if first >= self.options.ports {
+            let own = !scene.shares_port() && received.source.port() == sent.source.port();
+            if first >= self.options.ports && !own {
                 return Err(format!("port {} is not ours", received.source.port()));
             }
             self.judge_owner(id, flight, &received)?;
@@ -95,8 +96,13 @@ fn as_mode_says(
             Err("dsr has changed the packet".to_owned())
         };
     }
-    if received.hop_limit + 1 != sent.hop_limit || received.source.ip() != scene.our_address() {
-        return Err("full-nat has made something else".to_owned());
+    let source = if scene.shares_port() {
+        scene.our_address()
+    } else {
+        sent.source.ip()
+    };
+    if received.hop_limit + 1 != sent.hop_limit || received.source.ip() != source {
+        return Err("the translation has made something else".to_owned());
     }
     if listens_at(entry, received.destination) {
         Ok(())

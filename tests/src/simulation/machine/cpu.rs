@@ -5,8 +5,10 @@
 //! there is nothing to wait for.
 
 use std::cell::Cell as StdCell;
+use std::net::SocketAddr;
 
 use corosensei::Yielder;
+use lb_common::abi::address::narrow;
 use lb_common::abi::{
     Backend, Features, Flow, FlowKey, PortTable, Reason, Reverse, Rule, Service, ServiceKey, Ticks,
     V4, V6,
@@ -17,7 +19,8 @@ use super::generation::Generation;
 use super::memory::{Change, Event, Kin, Memory};
 use super::table::Place;
 use super::{Done, Order};
-use crate::world::{INTERFACE, tuple};
+use crate::ring::Tuple;
+use crate::world::{INTERFACE, LINK_MTU, tuple};
 
 /// Where a CPU pauses.
 pub(super) type Turnstile = Yielder<Order, Option<Done>>;
@@ -117,6 +120,10 @@ impl<'e> Env for Cpu<'e> {
         INTERFACE
     }
 
+    fn link_mtu(&self, _: u32) -> usize {
+        LINK_MTU
+    }
+
     fn now(&self) -> Ticks {
         self.pause();
         // Even CPUs are behind by a tick.
@@ -199,7 +206,7 @@ impl<'e> Env for Cpu<'e> {
 impl<'e, A: Kin> Tables<A> for Cpu<'e> {
     type ServiceCell = Fixed<'e, Service>;
     type FlowCell = Held<'e, Flow>;
-    type ReverseCell = Held<'e, Reverse<A>>;
+    type ReverseCell = Held<'e, Reverse>;
 
     fn service(&self, key: &ServiceKey<A>) -> Option<Self::ServiceCell> {
         self.pause();
@@ -249,18 +256,17 @@ impl<'e, A: Kin> Tables<A> for Cpu<'e> {
         table.find(&tuple(key)).map(|place| self.held(place))
     }
 
-    fn insert_reverse(&mut self, stage: Stage, key: &FlowKey<A>, reverse: &Reverse<A>) -> bool {
+    fn insert_reverse(&mut self, stage: Stage, key: &FlowKey<A>, reverse: &Reverse) -> bool {
         self.pause();
-        let client = FlowKey::new(
-            (reverse.client, reverse.client_port),
-            (reverse.vip, reverse.vip_port),
-            key.protocol,
-        );
+        let client = Tuple {
+            remote: SocketAddr::new(narrow(reverse.client), reverse.client_port),
+            local: SocketAddr::new(narrow(reverse.vip), reverse.vip_port),
+            protocol: key.protocol,
+        };
         let chance = self.memory.random();
         let mut table = A::family(self.memory).ways(stage).borrow_mut();
         let inserted = table.insert(tuple(key), *reverse, true, chance);
-        self.memory
-            .note_way(stage, tuple(key), tuple(&client), inserted);
+        self.memory.note_way(stage, tuple(key), client, inserted);
         inserted.done
     }
 

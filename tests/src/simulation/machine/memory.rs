@@ -6,7 +6,7 @@ use std::cell::{Cell as StdCell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use lb_common::abi::{Address, Flow, Reverse, V4, V6};
+use lb_common::abi::{Flow, Reverse, V4, V6};
 use lb_common::datapath::Stage;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -49,35 +49,35 @@ pub(in crate::simulation) struct Memory {
     pub(super) log: RefCell<Vec<Event>>,
     /// By CPU, as in a per-CPU map.
     pub(super) counted: Vec<RefCell<State>>,
-    v4: Family<V4>,
-    v6: Family<V6>,
+    v4: Family,
+    v6: Family,
 }
 
 /// The flow tables of one address family.
 #[derive(Debug)]
-pub(super) struct Family<A: Address> {
+pub(super) struct Family {
     flows: [RefCell<Table<Flow>>; 2],
-    ways: [RefCell<Table<Reverse<A>>>; 2],
+    ways: [RefCell<Table<Reverse>>; 2],
 }
 
 /// An address family of the machine.
 pub(super) trait Kin: Member {
-    fn family(memory: &Memory) -> &Family<Self>;
+    fn family(memory: &Memory) -> &Family;
 }
 
 impl Kin for V4 {
-    fn family(memory: &Memory) -> &Family<Self> {
+    fn family(memory: &Memory) -> &Family {
         &memory.v4
     }
 }
 
 impl Kin for V6 {
-    fn family(memory: &Memory) -> &Family<Self> {
+    fn family(memory: &Memory) -> &Family {
         &memory.v6
     }
 }
 
-impl<A: Address> Family<A> {
+impl Family {
     fn new(pending: usize, established: usize) -> Self {
         Self {
             flows: [
@@ -95,7 +95,7 @@ impl<A: Address> Family<A> {
         &self.flows[index(stage)]
     }
 
-    pub(super) fn ways(&self, stage: Stage) -> &RefCell<Table<Reverse<A>>> {
+    pub(super) fn ways(&self, stage: Stage) -> &RefCell<Table<Reverse>> {
         &self.ways[index(stage)]
     }
 }
