@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use lb_common::abi::{FlowState, Hop};
 use lb_userspace::document::{Forward, Protocol};
 
-use super::{Change, Expect};
+use super::{Case, Change, Expect};
 use crate::packet::{ACK, CLIENT_MAC, Outer, PSH, Packet, SYN};
 use crate::ring::{FlowView, ReverseView, Table, Tuple};
 use crate::world::{BackendSetup, INTERFACE, OUR_MAC, Setup, backend_hop};
@@ -172,6 +172,18 @@ impl Scene {
         Setup::new(&[self.our_address()])
             .tunnels(&[self.our_address().into()])
             .service(SERVICE, self.vip(), self.protocol, self.forward, backends)
+    }
+
+    /// A case in which client 0 has a flow to backend 0, the only one.
+    pub fn begin(self, shows: &str) -> Case {
+        self.begin_with(shows, &self.opening(0), &self.following(0))
+    }
+
+    /// The same with these as the flow's first two packets.
+    pub fn begin_with(self, shows: &str, opening: &Packet, following: &Packet) -> Case {
+        Case::new(format!("{self}: {shows}"), &mut self.setup(1))
+            .packet("first packet", opening, self.opened(opening, 0, 0))
+            .packet("second packet", following, self.promoted(following, 0, 0))
     }
 
     /// A client's first packet.
