@@ -36,25 +36,8 @@ pub(super) struct Args {
     #[arg(long = "from", required = true, value_name = "PREFIX")]
     from: Vec<IpNet>,
     /// In the driver, in the network stack, or in whichever works.
-    #[arg(long, value_enum, default_value_t = Mode::Auto, value_name = "MODE")]
-    xdp_mode: Mode,
-}
-
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum Mode {
-    Auto,
-    Native,
-    Generic,
-}
-
-impl From<Mode> for XdpMode {
-    fn from(mode: Mode) -> Self {
-        match mode {
-            Mode::Auto => Self::Auto,
-            Mode::Native => Self::Native,
-            Mode::Generic => Self::Generic,
-        }
-    }
+    #[arg(long, value_enum, default_value_t = XdpMode::Auto, value_name = "MODE")]
+    xdp_mode: XdpMode,
 }
 
 /// Attaches the program and waits for a signal.
@@ -64,7 +47,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for Ctrl-C")?;
     let mut decapsulation = Decapsulation::load(&args.from)?;
     for name in &args.interfaces {
-        let attachment = decapsulation.attach(name, args.xdp_mode.into())?;
+        let attachment = decapsulation.attach(name, args.xdp_mode)?;
         let mode = if attachment.native {
             "native"
         } else {

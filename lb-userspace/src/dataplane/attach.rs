@@ -23,7 +23,7 @@ pub struct Attachment {
     pub native: bool,
     /// Why this mode.
     pub why: String,
-    /// What the document asked for.
+    /// What was asked for.
     wanted: XdpMode,
 }
 
@@ -111,22 +111,16 @@ pub(super) fn attach(
     } else {
         AyaMode::Driver
     };
+    let refused = |source| attach_error(interface, mode, source);
     match program.attach_to_if_index(index, first) {
         Ok(link) => Ok((link, None)),
-        Err(error) if is_occupied(&error) => Err(DataplaneError::Occupied {
-            interface: interface.to_owned(),
-        }),
-        Err(source) if mode == XdpMode::Native => Err(DataplaneError::NotNative {
-            interface: interface.to_owned(),
-            source,
-        }),
-        Err(error) if mode == XdpMode::Auto => {
+        Err(error) if mode == XdpMode::Auto && !is_occupied(&error) => {
             let link = program
                 .attach_to_if_index(index, AyaMode::Skb)
-                .map_err(|source| attach_error(interface, source))?;
+                .map_err(refused)?;
             Ok((link, Some(describe(&error))))
         }
-        Err(source) => Err(attach_error(interface, source)),
+        Err(source) => Err(refused(source)),
     }
 }
 
@@ -163,10 +157,9 @@ pub(super) fn attachment(
     refusal: Option<String>,
 ) -> Attachment {
     let (native, why) = match (wanted, refusal) {
-        (XdpMode::Generic, _) => (false, "the document asks for it".to_owned()),
-        (XdpMode::Native, _) => (true, "the document asks for it".to_owned()),
         (XdpMode::Auto, None) => (true, "the driver has it".to_owned()),
         (XdpMode::Auto, Some(refusal)) => (false, format!("the driver refuses native: {refusal}")),
+        (asked, _) => (asked == XdpMode::Native, "it was asked for".to_owned()),
     };
     Attachment {
         interface: interface.to_owned(),
@@ -213,15 +206,14 @@ fn describe(error: &ProgramError) -> String {
     }
 }
 
-fn attach_error(interface: &str, source: ProgramError) -> DataplaneError {
+fn attach_error(interface: &str, mode: XdpMode, source: ProgramError) -> DataplaneError {
+    let interface = interface.to_owned();
     if is_occupied(&source) {
-        return DataplaneError::Occupied {
-            interface: interface.to_owned(),
-        };
-    }
-    DataplaneError::Attach {
-        interface: interface.to_owned(),
-        source,
+        DataplaneError::Occupied { interface }
+    } else if mode == XdpMode::Native {
+        DataplaneError::NotNative { interface, source }
+    } else {
+        DataplaneError::Attach { interface, source }
     }
 }
 

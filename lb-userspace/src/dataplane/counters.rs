@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use aya::Ebpf;
 use aya::maps::PerCpuArray;
 use lb_common::abi::{Reason, Tally, Traffic};
 
+use super::generation::map;
 use super::{DataplaneError, Generation};
 use crate::tables::Tables;
 
@@ -26,30 +28,31 @@ pub struct Counters {
 
 /// Reads the counters of everything in the tables.
 pub(super) fn read(generation: &Generation, tables: &Tables) -> Result<Counters, DataplaneError> {
+    let ebpf = &generation.ebpf;
     let services = tables.services.values().map(|service| service.id);
     let rules = tables.firewall.rules.iter().map(|rule| rule.id);
     let reasons = Reason::ALL.iter().map(|reason| *reason as u32);
     Ok(Counters {
-        services: totals(generation, "SERVICE_TRAFFIC", services, Traffic::merge)?,
+        services: totals(ebpf, "SERVICE_TRAFFIC", services, Traffic::merge)?,
         backends: totals(
-            generation,
+            ebpf,
             "BACKEND_TRAFFIC",
             tables.backends.keys().copied(),
             Traffic::merge,
         )?,
-        rules: totals(generation, "RULE_TALLY", rules, Tally::merge)?,
-        reasons: totals(generation, "REASON_TALLY", reasons, Tally::merge)?,
+        rules: totals(ebpf, "RULE_TALLY", rules, Tally::merge)?,
+        reasons: totals(ebpf, "REASON_TALLY", reasons, Tally::merge)?,
     })
 }
 
-fn totals<V: aya::Pod + Default>(
-    generation: &Generation,
+/// Adds up entries of a per-CPU array, each over all CPUs.
+pub(super) fn totals<V: aya::Pod + Default>(
+    ebpf: &Ebpf,
     name: &'static str,
     ids: impl Iterator<Item = u32>,
     merge: fn(&mut V, V),
 ) -> Result<Totals<V>, DataplaneError> {
-    let map: PerCpuArray<_, V> = generation
-        .map(name)?
+    let map: PerCpuArray<_, V> = map(ebpf, name)?
         .try_into()
         .map_err(DataplaneError::map(name))?;
     ids.map(|id| {

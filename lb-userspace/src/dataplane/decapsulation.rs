@@ -2,14 +2,14 @@
 //!
 //! Nothing is pinned: the program leaves its interfaces when this is dropped.
 
-use aya::maps::lpm_trie::Key;
-use aya::maps::{LpmTrie, MapData, PerCpuArray};
 use aya::programs::Xdp;
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use ipnet::IpNet;
 use lb_common::decapsulation::{PREFIXES, Unpacked};
 
 use super::attach::{attach, attachment, index_of};
+use super::counters::totals;
+use super::fill::fill_trie;
 use super::generation::{load_program, program};
 use super::{Attachment, DataplaneError, Host};
 use crate::document::XdpMode;
@@ -78,54 +78,32 @@ impl Decapsulation {
     /// # Errors
     /// The kernel does not let the map be read.
     pub fn frames(&self) -> Result<Frames, DataplaneError> {
-        let map = self.ebpf.map(UNPACKED);
-        let map = map.ok_or(DataplaneError::Missing(UNPACKED))?;
-        let counts: PerCpuArray<_, u64> = map.try_into().map_err(DataplaneError::map(UNPACKED))?;
-        let count = |unpacked: Unpacked| {
-            let values = counts.get(&(unpacked as u32), 0);
-            let values = values.map_err(DataplaneError::map(UNPACKED))?;
-            Ok::<u64, DataplaneError>(values.iter().sum())
-        };
+        let add = |sum: &mut u64, frames| *sum += frames;
+        let totals = totals(&self.ebpf, UNPACKED, 0..Unpacked::COUNT, add)?;
+        let count =
+            |unpacked: Unpacked| totals.get(&(unpacked as u32)).copied().unwrap_or_default();
         Ok(Frames {
-            inner: count(Unpacked::Inner)?,
-            untrusted: count(Unpacked::Untrusted)?,
-            malformed: count(Unpacked::Malformed)?,
-            congested: count(Unpacked::Congested)?,
+            inner: count(Unpacked::Inner),
+            untrusted: count(Unpacked::Untrusted),
+            malformed: count(Unpacked::Malformed),
+            congested: count(Unpacked::Congested),
         })
     }
 }
 
 /// Enters the trusted sources.
 fn trust(ebpf: &mut Ebpf, trusted: &[IpNet]) -> Result<(), DataplaneError> {
-    const V4: &str = "TRUSTED_V4";
-    const V6: &str = "TRUSTED_V6";
-    let most = PREFIXES as usize;
-    for is_v4 in [true, false] {
-        let family = trusted
-            .iter()
-            .filter(|prefix| prefix.addr().is_ipv4() == is_v4);
-        if family.count() > most {
-            return Err(DataplaneError::TooManySources { most });
-        }
-    }
+    let (mut v4, mut v6) = (Vec::new(), Vec::new());
     for prefix in trusted {
-        let length = u32::from(prefix.prefix_len());
         match prefix {
-            IpNet::V4(prefix) => {
-                let map = ebpf.map_mut(V4).ok_or(DataplaneError::Missing(V4))?;
-                let mut map: LpmTrie<&mut MapData, [u8; 4], u32> =
-                    map.try_into().map_err(DataplaneError::map(V4))?;
-                map.insert(&Key::new(length, prefix.addr().octets()), 1, 0)
-                    .map_err(DataplaneError::map(V4))?;
-            }
-            IpNet::V6(prefix) => {
-                let map = ebpf.map_mut(V6).ok_or(DataplaneError::Missing(V6))?;
-                let mut map: LpmTrie<&mut MapData, [u8; 16], u32> =
-                    map.try_into().map_err(DataplaneError::map(V6))?;
-                map.insert(&Key::new(length, prefix.addr().octets()), 1, 0)
-                    .map_err(DataplaneError::map(V6))?;
-            }
+            IpNet::V4(prefix) => v4.push((prefix.addr().octets(), prefix.prefix_len(), 1)),
+            IpNet::V6(prefix) => v6.push((prefix.addr().octets(), prefix.prefix_len(), 1)),
         }
     }
-    Ok(())
+    let most = PREFIXES as usize;
+    if v4.len().max(v6.len()) > most {
+        return Err(DataplaneError::TooManySources { most });
+    }
+    fill_trie(ebpf, "TRUSTED_V4", &v4)?;
+    fill_trie(ebpf, "TRUSTED_V6", &v6)
 }

@@ -57,7 +57,7 @@ pub enum DataplaneError {
         /// The interface.
         interface: String,
     },
-    /// The driver has no native XDP, and the document insists.
+    /// The driver has no native XDP, and nothing else was asked for.
     #[error(
         "{interface} cannot run XDP natively ({source}); set xdp_mode = \"auto\" or \"generic\""
     )]

@@ -2,14 +2,15 @@
 
 use std::net::IpAddr;
 
-use aya::Pod;
 use aya::maps::lpm_trie::Key;
 use aya::maps::{Array, HashMap, LpmTrie, MapData, PerCpuArray, PerCpuValues};
 use aya::util::nr_cpus;
+use aya::{Ebpf, Pod};
 use lb_common::abi::{
     Address, Backend, Row, Rule, Service, ServiceKey, Slots, Tally, Traffic, V4, V6,
 };
 
+use super::generation::map_mut;
 use super::{DataplaneError, Generation};
 use crate::ids::Fresh;
 use crate::tables::{PortRows, Prefixes, ServiceTable, Tables, VipKey};
@@ -171,19 +172,8 @@ impl Generation {
         v6: &'static str,
         prefixes: &Prefixes,
     ) -> Result<(), DataplaneError> {
-        let map = self.map_mut(v4)?;
-        let mut trie: LpmTrie<_, V4, u32> = map.try_into().map_err(DataplaneError::map(v4))?;
-        for (network, length, row) in &prefixes.v4 {
-            let key = Key::new(u32::from(*length), V4::from_octets(*network));
-            trie.insert(&key, row, 0).map_err(DataplaneError::map(v4))?;
-        }
-        let map = self.map_mut(v6)?;
-        let mut trie: LpmTrie<_, V6, u32> = map.try_into().map_err(DataplaneError::map(v6))?;
-        for (network, length, row) in &prefixes.v6 {
-            let key = Key::new(u32::from(*length), V6::from_octets(*network));
-            trie.insert(&key, row, 0).map_err(DataplaneError::map(v6))?;
-        }
-        Ok(())
+        fill_trie(&mut self.ebpf, v4, &prefixes.v4)?;
+        fill_trie(&mut self.ebpf, v6, &prefixes.v6)
     }
 
     fn fill_ports(&mut self, ports: &PortRows) -> Result<(), DataplaneError> {
@@ -208,4 +198,20 @@ impl Generation {
             .try_into()
             .map_err(DataplaneError::map(name))
     }
+}
+
+/// Enters prefixes of one family, each address bytes, length and value, into a trie.
+pub(super) fn fill_trie<const N: usize>(
+    ebpf: &mut Ebpf,
+    name: &'static str,
+    prefixes: &[([u8; N], u8, u32)],
+) -> Result<(), DataplaneError> {
+    let map = map_mut(ebpf, name)?;
+    let mut trie: LpmTrie<_, [u8; N], u32> = map.try_into().map_err(DataplaneError::map(name))?;
+    for (network, length, value) in prefixes {
+        let key = Key::new(u32::from(*length), *network);
+        trie.insert(&key, value, 0)
+            .map_err(DataplaneError::map(name))?;
+    }
+    Ok(())
 }

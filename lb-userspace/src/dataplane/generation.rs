@@ -117,13 +117,26 @@ impl Generation {
 
     /// A map by its name.
     pub fn map(&self, name: &'static str) -> Result<&Map, DataplaneError> {
-        self.ebpf.map(name).ok_or(DataplaneError::Missing(name))
+        map(&self.ebpf, name)
     }
 
     /// A map by its name, to write.
     pub fn map_mut(&mut self, name: &'static str) -> Result<&mut Map, DataplaneError> {
-        self.ebpf.map_mut(name).ok_or(DataplaneError::Missing(name))
+        map_mut(&mut self.ebpf, name)
     }
+}
+
+/// A map of an object, by its name.
+pub(super) fn map<'a>(ebpf: &'a Ebpf, name: &'static str) -> Result<&'a Map, DataplaneError> {
+    ebpf.map(name).ok_or(DataplaneError::Missing(name))
+}
+
+/// A map of an object, by its name, to write.
+pub(super) fn map_mut<'a>(
+    ebpf: &'a mut Ebpf,
+    name: &'static str,
+) -> Result<&'a mut Map, DataplaneError> {
+    ebpf.map_mut(name).ok_or(DataplaneError::Missing(name))
 }
 
 /// A program of an object, by its name.

@@ -63,7 +63,7 @@ pub struct Document {
 }
 
 /// How the program is attached to its interfaces.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum XdpMode {
     /// Native where the driver has it, otherwise generic.
     #[default]

@@ -2,7 +2,6 @@
 
 use std::net::TcpStream;
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;
@@ -10,10 +9,6 @@ use nix::sys::signal::Signal;
 use super::namespace::Namespace;
 use super::plan::Plan;
 use super::process::Process;
-use super::wait::wait_until;
-
-/// How long a server may take until it accepts connections.
-const START_BOUND: Duration = Duration::from_secs(20);
 
 #[derive(Debug)]
 pub(crate) struct BackendHost {
@@ -50,10 +45,7 @@ impl BackendHost {
         let mut server = self.namespace.spawn(&name, &words)?;
         // Loopback of either family reaches the wildcard address. The server opens this port last.
         let here = Plan::backend(self.number).v4_port(Plan::HTTP_PORT);
-        wait_until(&format!("{name}'s server"), START_BOUND, || {
-            if let Some(status) = server.ended()? {
-                bail!("{name}'s server ended ({status}): {}", server.log());
-            }
+        server.started(&format!("{name}'s server"), |_| {
             let connected = self.namespace.enter(|| TcpStream::connect(here))?;
             Ok(connected.ok())
         })?;

@@ -12,10 +12,7 @@ use serde::de::DeserializeOwned;
 use super::footprint::Footprint;
 use super::namespace::Namespace;
 use super::process::Process;
-use super::wait::wait_until;
 
-/// How long the daemon may take until it answers.
-const START_BOUND: Duration = Duration::from_secs(30);
 /// How long it may take to end after SIGTERM.
 const STOP_BOUND: Duration = Duration::from_secs(10);
 
@@ -57,13 +54,10 @@ impl Daemon {
             document,
             socket,
         };
-        let answer = wait_until("an answer of the daemon", START_BOUND, || {
-            if let Some(status) = daemon.process.ended()? {
-                bail!("the daemon ended ({status})");
-            }
-            Ok(daemon.status().ok())
-        });
-        answer.with_context(|| format!("the daemon's log:\n{}", daemon.log()))?;
+        daemon.process.started("the daemon", |_| {
+            let answer = output(&daemon.lb, &daemon.socket, &["status", "--json"])?;
+            Ok(answer.status.success().then_some(()))
+        })?;
         Ok(daemon)
     }
 
@@ -87,15 +81,7 @@ impl Daemon {
 
     /// Runs `lb` against this daemon, whether it succeeds or not.
     pub fn lb_output(&self, words: &[&str]) -> Result<Output> {
-        let mut command = Command::new(&self.lb);
-        command
-            .arg("--socket")
-            .arg(&self.socket)
-            .args(words)
-            .stdin(Stdio::null());
-        command
-            .output()
-            .with_context(|| format!("cannot start {}", self.lb.display()))
+        output(&self.lb, &self.socket, words)
     }
 
     /// `lb stats --json`.
@@ -163,4 +149,17 @@ impl Drop for Daemon {
             let _ = self.process.wait(STOP_BOUND);
         }
     }
+}
+
+/// Runs `lb` against the daemon at this socket, whether it succeeds or not.
+fn output(lb: &Path, socket: &Path, words: &[&str]) -> Result<Output> {
+    let mut command = Command::new(lb);
+    command
+        .arg("--socket")
+        .arg(socket)
+        .args(words)
+        .stdin(Stdio::null());
+    command
+        .output()
+        .with_context(|| format!("cannot start {}", lb.display()))
 }

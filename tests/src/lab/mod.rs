@@ -29,7 +29,6 @@ pub mod traffic;
 mod wait;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::unistd::geteuid;
@@ -45,9 +44,6 @@ pub use namespace::Namespace;
 pub use plan::{Host, Plan};
 pub use process::Process;
 pub use wait::wait_until;
-
-/// How long a program may take until it says that it has started.
-const START_BOUND: Duration = Duration::from_secs(30);
 
 /// Why a lab cannot run here; `None` when it can. Tests print it and skip.
 pub fn obstacle() -> Option<&'static str> {
@@ -220,13 +216,9 @@ impl Lab {
         let mut command = namespace.command(program);
         command.args(arguments);
         let mut process = Process::start(self.footprint(), &name, &mut command)?;
-        let started = wait_until("a word of the program", START_BOUND, || {
-            if let Some(status) = process.ended()? {
-                bail!("it ended ({status})");
-            }
+        process.started(&name, |process| {
             Ok(process.log().contains(word).then_some(()))
-        });
-        started.with_context(|| format!("`{name}` says:\n{}", process.log()))?;
+        })?;
         Ok(process)
     }
 

@@ -6,13 +6,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::footprint::Footprint;
 use super::wait::wait_until;
 
+/// How long a program may take until it has started.
+const START_BOUND: Duration = Duration::from_secs(30);
 /// How much of a log's end an error shows, in bytes.
 const LOG_SHOWN: usize = 8_000;
 
@@ -73,6 +75,24 @@ impl Process {
     /// Its status if it has ended.
     pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
         Ok(self.child.try_wait()?)
+    }
+
+    /// Waits until `look` finds it started; `name` says what it is.
+    ///
+    /// # Errors
+    /// It ends or does not start in time; the error shows its log.
+    pub(crate) fn started<T>(
+        &mut self,
+        name: &str,
+        mut look: impl FnMut(&Self) -> Result<Option<T>>,
+    ) -> Result<T> {
+        let found = wait_until(&format!("the start of {name}"), START_BOUND, || {
+            if let Some(status) = self.ended()? {
+                bail!("{name} ended ({status})");
+            }
+            look(self)
+        });
+        found.with_context(|| format!("{name}'s log:\n{}", self.log()))
     }
 
     /// Waits for its end, at most for `bound`.

@@ -53,14 +53,8 @@ fn tunnel(packet: &Packet, outer: &Outer) -> Vec<u8> {
     } else {
         IpNumber::IPV6
     };
-    if let Some((source_port, destination_port)) = outer.udp {
-        let header = UdpHeader {
-            source_port,
-            destination_port,
-            length: u16::try_from(8 + body.len()).unwrap(),
-            checksum: 0,
-        };
-        body.splice(..0, header.to_bytes());
+    if let Some(ports) = outer.udp {
+        body.splice(..0, udp_header(ports, body.len()).to_bytes());
         protocol = IpNumber::UDP;
     }
     let header = match (outer.source, outer.destination) {
@@ -69,8 +63,7 @@ fn tunnel(packet: &Packet, outer: &Outer) -> Vec<u8> {
             let length = u16::try_from(body.len()).unwrap();
             let mut header = Ipv4Header::new(length, 64, protocol, source, destination).unwrap();
             header.dont_fragment = true;
-            header.dscp = IpDscp::try_new(packet.traffic_class >> 2).unwrap();
-            header.ecn = IpEcn::try_new(packet.traffic_class & 3).unwrap();
+            (header.dscp, header.ecn) = dscp_and_ecn(packet);
             header.header_checksum = header.calc_header_checksum();
             header.to_bytes().to_vec()
         }
@@ -107,8 +100,7 @@ fn network(packet: &Packet) -> Vec<u8> {
             header.dont_fragment = packet.fragment == (0, false) && !packet.may_be_cut;
             header.fragment_offset = IpFragOffset::try_new(packet.fragment.0).unwrap();
             header.more_fragments = packet.fragment.1;
-            header.dscp = IpDscp::try_new(packet.traffic_class >> 2).unwrap();
-            header.ecn = IpEcn::try_new(packet.traffic_class & 3).unwrap();
+            (header.dscp, header.ecn) = dscp_and_ecn(packet);
             header.options = packet.options.as_slice().try_into().unwrap();
             header.set_payload_len(body.len()).unwrap();
             header.header_checksum = header.calc_header_checksum();
@@ -139,6 +131,13 @@ fn network(packet: &Packet) -> Vec<u8> {
         }
         _ => panic!("source and destination are of two families"),
     }
+}
+
+/// What IPv4 has in place of a traffic class.
+fn dscp_and_ecn(packet: &Packet) -> (IpDscp, IpEcn) {
+    let dscp = IpDscp::try_new(packet.traffic_class >> 2).unwrap();
+    let ecn = IpEcn::try_new(packet.traffic_class & 3).unwrap();
+    (dscp, ecn)
 }
 
 fn extensions(packet: &Packet) -> Vec<u8> {
@@ -230,12 +229,8 @@ fn icmp(packet: &Packet, v4: Icmpv4Type, v6: Icmpv6Type) -> Vec<u8> {
 }
 
 fn udp(packet: &Packet, checksum: bool) -> Vec<u8> {
-    let mut header = UdpHeader {
-        source_port: packet.source.port(),
-        destination_port: packet.destination.port(),
-        length: u16::try_from(8 + packet.payload.len()).unwrap(),
-        checksum: 0,
-    };
+    let ports = (packet.source.port(), packet.destination.port());
+    let mut header = udp_header(ports, packet.payload.len());
     if checksum {
         header.checksum = match (packet.source.ip(), packet.destination.ip()) {
             (IpAddr::V4(s), IpAddr::V4(d)) => {
@@ -249,4 +244,14 @@ fn udp(packet: &Packet, checksum: bool) -> Vec<u8> {
         .unwrap();
     }
     header.to_bytes().to_vec()
+}
+
+/// Without a checksum.
+fn udp_header((source_port, destination_port): (u16, u16), payload: usize) -> UdpHeader {
+    UdpHeader {
+        source_port,
+        destination_port,
+        length: u16::try_from(8 + payload).unwrap(),
+        checksum: 0,
+    }
 }

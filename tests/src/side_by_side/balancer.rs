@@ -2,18 +2,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::contender::Side;
 use super::documents;
 use super::http::ask;
-use crate::lab::{Daemon, Footprint, Namespace, Plan, Process, wait_until};
-
-/// How long a program may take until it listens.
-const START_BOUND: Duration = Duration::from_secs(10);
+use crate::lab::{Daemon, Footprint, Namespace, Plan, Process};
 
 /// Which balancer, and which task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -206,10 +202,7 @@ fn haproxy(footprint: &Footprint, namespace: &Namespace) -> Result<Running> {
     let words = [&haproxy.display().to_string(), "-db", "-f", &file];
     let mut process = namespace.spawn("haproxy", &words)?;
     let vip = Plan::VIP.v4_port(documents::PORT);
-    wait_until("haproxy to listen", START_BOUND, || {
-        if let Some(status) = process.ended()? {
-            bail!("haproxy ended ({status}): {}", process.log());
-        }
+    process.started("haproxy", |_| {
         // An answer and not only a connection, which this namespace may have made with itself.
         Ok(namespace.enter(|| ask(vip))?.ok())
     })?;

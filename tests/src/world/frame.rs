@@ -30,6 +30,14 @@ impl HostFrame {
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }
+
+    /// Lets one more write through, or refuses it.
+    fn let_through(&mut self) -> Option<()> {
+        if let Some(writes) = &mut self.writes {
+            *writes = writes.checked_sub(1)?;
+        }
+        Some(())
+    }
 }
 
 impl Frame for HostFrame {
@@ -42,31 +50,23 @@ impl Frame for HostFrame {
     }
 
     fn bytes_mut<const N: usize>(&mut self, at: usize) -> Option<&mut [u8; N]> {
-        if let Some(writes) = &mut self.writes {
-            *writes = writes.checked_sub(1)?;
-        }
+        self.let_through()?;
         self.bytes.get_mut(at..at.checked_add(N)?)?.try_into().ok()
     }
 
     fn grow_head(&mut self, by: usize) -> Option<()> {
-        if let Some(writes) = &mut self.writes {
-            *writes = writes.checked_sub(1)?;
-        }
+        self.let_through()?;
         self.bytes.splice(..0, std::iter::repeat_n(0, by));
         Some(())
     }
 
     fn truncate(&mut self, length: usize) -> Option<()> {
-        if let Some(writes) = &mut self.writes {
-            *writes = writes.checked_sub(1)?;
-        }
+        self.let_through()?;
         (length <= self.bytes.len()).then(|| self.bytes.truncate(length))
     }
 
     fn shrink_head(&mut self, by: usize) -> Option<()> {
-        if let Some(writes) = &mut self.writes {
-            *writes = writes.checked_sub(1)?;
-        }
+        self.let_through()?;
         // The kernel leaves an Ethernet header at least.
         (by + 14 <= self.bytes.len()).then(|| drop(self.bytes.drain(..by)))
     }

@@ -169,6 +169,19 @@ pub(crate) fn tally(answers: impl IntoIterator<Item = String>) -> BTreeMap<Strin
     tally
 }
 
+/// Reads the line with which the echo service greets: the backend's name.
+pub(crate) fn greeting(stream: &mut TcpStream) -> Result<String, String> {
+    let mut greeting = Vec::new();
+    let mut byte = [0];
+    while byte != *b"\n" {
+        let read = stream.read_exact(&mut byte);
+        read.map_err(|error| format!("after {greeting:?}: {error}"))?;
+        greeting.push(byte[0]);
+    }
+    let name = String::from_utf8(greeting).map_err(|error| error.to_string())?;
+    Ok(name.trim().to_owned())
+}
+
 /// A connection to the echo service that stays.
 pub(crate) struct LongLived {
     stream: TcpStream,
@@ -181,13 +194,7 @@ impl LongLived {
     /// Connects from the client's namespace and reads the greeting.
     pub(crate) fn open(lab: &Lab, to: SocketAddr) -> Self {
         let mut stream = lab.client().enter(|| connect(to, BOUND)).unwrap().unwrap();
-        let mut greeting = Vec::new();
-        let mut byte = [0];
-        while byte != *b"\n" {
-            stream.read_exact(&mut byte).unwrap();
-            greeting.push(byte[0]);
-        }
-        let backend = String::from_utf8(greeting).unwrap().trim().to_owned();
+        let backend = greeting(&mut stream).unwrap();
         Self {
             stream,
             backend,

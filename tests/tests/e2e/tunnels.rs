@@ -8,8 +8,9 @@ use std::net::SocketAddr;
 use lb_tests::lab::client::{connect, http_get, udp_ask};
 use lb_tests::lab::server::echoed_by;
 use lb_tests::lab::{Lab, Plan, Process};
+use nix::sys::signal::Signal;
 
-use crate::scene::{BOUND, backend, connections, lb, skips, tally, vip};
+use crate::scene::{BOUND, backend, connections, greeting, lb, skips, tally, vip};
 
 /// The outer sources; no host has them, and nobody answers to them.
 const SOURCES: [&str; 2] = ["172.16.0.0/16", "100::/64"];
@@ -51,13 +52,7 @@ fn exchange(to: SocketAddr) -> Result<(), String> {
     let mut writer = stream.try_clone().map_err(|error| error.to_string())?;
     let upload = sent.clone();
     let writing = std::thread::spawn(move || writer.write_all(&upload));
-    let mut greeting = Vec::new();
-    let mut byte = [0];
-    while byte != *b"\n" {
-        let read = stream.read_exact(&mut byte);
-        read.map_err(|error| format!("after {greeting:?}: {error}"))?;
-        greeting.push(byte[0]);
-    }
+    greeting(&mut stream)?;
     let mut received = vec![0; sent.len()];
     let read = stream.read_exact(&mut received);
     read.map_err(|error| error.to_string())?;
@@ -82,6 +77,16 @@ fn unpack(lab: &Lab, from: &[&str]) -> Vec<Process> {
                 .unwrap()
         })
         .collect()
+}
+
+/// Ends `lb decap` everywhere; what each said.
+fn stop(unpacking: Vec<Process>) -> Vec<String> {
+    let stopped = unpacking.into_iter().map(|mut process| {
+        process.signal(Signal::SIGTERM).unwrap();
+        assert!(process.wait(BOUND).unwrap().success());
+        process.log()
+    });
+    stopped.collect()
 }
 
 fn reached(forward: &str, v6: bool, crosses: bool) {
@@ -124,10 +129,7 @@ fn reached(forward: &str, v6: bool, crosses: bool) {
         .find(|reason| reason.name == "too_big_told");
     assert!(told.is_some_and(|reason| reason.packets > 0), "{told:?}");
     daemon.stop().unwrap();
-    for mut process in unpacking {
-        process.signal(nix::sys::signal::Signal::SIGTERM).unwrap();
-        assert!(process.wait(BOUND).unwrap().success());
-        let log = process.log();
+    for log in stop(unpacking) {
         assert!(
             log.contains("dropped 0 of other sources, 0 malformed"),
             "{log}"
@@ -193,11 +195,9 @@ fn tunnels_of_strangers_are_dropped() {
         .unwrap();
     assert!(answer.is_err(), "a stranger's tunnel was unpacked");
     daemon.stop().unwrap();
-    let mut dropped = 0;
-    for mut process in unpacking {
-        process.signal(nix::sys::signal::Signal::SIGTERM).unwrap();
-        assert!(process.wait(BOUND).unwrap().success());
-        dropped += u32::from(process.log().contains("dropped 1 of other sources"));
-    }
-    assert_eq!(dropped, 1);
+    let logs = stop(unpacking);
+    let dropped = logs
+        .iter()
+        .filter(|log| log.contains("dropped 1 of other sources"));
+    assert_eq!(dropped.count(), 1, "{logs:?}");
 }

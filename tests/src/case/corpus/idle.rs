@@ -200,30 +200,21 @@ fn other_way(scene: Scene) -> Change {
 }
 
 fn client_moves(scene: Scene) -> Case {
-    let (opening, following) = (scene.opening(0), scene.following(0));
-    let moved = following.clone().link(OTHER_ROUTER, OUR_MAC);
+    let moved = scene.following(0).link(OTHER_ROUTER, OUR_MAC);
     let reply = scene.reply(0, 0, ACK);
     let back = scene.at_client(&reply, 0).link(OUR_MAC, OTHER_ROUTER);
-    Case::new(
-        format!("{scene}: replies follow the client to another router"),
-        &mut scene.setup(1),
-    )
-    .packet("first packet", &opening, scene.opened(&opening, 0, 0))
-    .packet(
-        "second packet",
-        &following,
-        scene.promoted(&following, 0, 0),
-    )
-    .wait(10)
-    .packet(
-        "packet by another router",
-        &moved,
-        scene
-            .forwarded(&moved, 0)
-            .change(scene.state(Established, 0, 0, FlowState::ESTABLISHED))
-            .change([other_way(scene)]),
-    )
-    .packet("reply", &reply, Expect::to_client(0, 0, &back))
+    scene
+        .begin("replies follow the client to another router")
+        .wait(10)
+        .packet(
+            "packet by another router",
+            &moved,
+            scene
+                .forwarded(&moved, 0)
+                .change(scene.state(Established, 0, 0, FlowState::ESTABLISHED))
+                .change([other_way(scene)]),
+        )
+        .packet("reply", &reply, Expect::to_client(0, 0, &back))
 }
 
 fn client_moves_while_pending(scene: Scene) -> Case {
@@ -242,33 +233,22 @@ fn client_moves_while_pending(scene: Scene) -> Case {
 }
 
 fn old_way_back(scene: Scene) -> Case {
-    let (opening, following) = (scene.opening(0), scene.following(0));
     let reply = scene.reply(0, 0, ACK);
     let other = scene.opening(1);
-    Case::new(
-        format!(
-            "{scene}: a way back that nobody used for long leads nowhere, and its port is free"
-        ),
-        &mut scene.setup(1),
-    )
-    .packet("first packet", &opening, scene.opened(&opening, 0, 0))
-    .packet(
-        "second packet",
-        &following,
-        scene.promoted(&following, 0, 0),
-    )
-    .wait(ticks(ESTABLISHED_S) + 1)
-    .packet("late reply", &reply, Expect::pass(Reason::NotOurs))
-    .packet(
-        "another client",
-        &other,
-        scene.opened(&other, 1, 0).change([Change::Reverse(
-            Established,
-            scene.reply_tuple(0, 0),
-            None,
-        )]),
-    )
-    .packet("its reply", &reply, scene.returned(&reply, 1, 0))
+    scene
+        .begin("a way back that nobody used for long leads nowhere, and its port is free")
+        .wait(ticks(ESTABLISHED_S) + 1)
+        .packet("late reply", &reply, Expect::pass(Reason::NotOurs))
+        .packet(
+            "another client",
+            &other,
+            scene.opened(&other, 1, 0).change([Change::Reverse(
+                Established,
+                scene.reply_tuple(0, 0),
+                None,
+            )]),
+        )
+        .packet("its reply", &reply, scene.returned(&reply, 1, 0))
 }
 
 /// A port that is taken from a flow that rests does not lead the two into each other.
@@ -352,30 +332,22 @@ fn lost_way(scene: Scene, table: crate::ring::Table) -> Change {
 
 /// A table forgets the way back of a flow that it has not forgotten.
 fn way_back_forgotten(scene: Scene) -> Case {
-    let (opening, following) = (scene.opening(0), scene.following(0));
+    let following = scene.following(0);
     let reply = scene.reply(0, 0, ACK);
-    Case::new(
-        format!("{scene}: a way back that the table has forgotten is laid again"),
-        &mut scene.setup(1),
-    )
-    .packet("first packet", &opening, scene.opened(&opening, 0, 0))
-    .packet(
-        "second packet",
-        &following,
-        scene.promoted(&following, 0, 0),
-    )
-    .forget_ways_back(vec![lost_way(scene, Established)])
-    .packet("reply", &reply, Expect::pass(Reason::NotOurs))
-    .wait(10)
-    .packet(
-        "third packet",
-        &following,
-        scene.forwarded(&following, 0).change(scene.state(
-            Established,
-            0,
-            0,
-            FlowState::ESTABLISHED,
-        )),
-    )
-    .packet("reply", &reply, scene.returned(&reply, 0, 0))
+    scene
+        .begin("a way back that the table has forgotten is laid again")
+        .forget_ways_back(vec![lost_way(scene, Established)])
+        .packet("reply", &reply, Expect::pass(Reason::NotOurs))
+        .wait(10)
+        .packet(
+            "third packet",
+            &following,
+            scene.forwarded(&following, 0).change(scene.state(
+                Established,
+                0,
+                0,
+                FlowState::ESTABLISHED,
+            )),
+        )
+        .packet("reply", &reply, scene.returned(&reply, 0, 0))
 }

@@ -23,29 +23,14 @@ pub(super) fn cases() -> Vec<Case> {
 
 /// Headers of 5 to 15 words.
 fn options(scene: Scene) -> Case {
-    let mut case = Case::new(
-        format!("{scene}: IPv4 options stay as they are"),
-        &mut scene.setup(1),
-    );
-    let following = scene.following(0);
-    case = case
-        .packet(
-            "first packet",
-            &scene.opening(0),
-            scene.opened(&scene.opening(0), 0, 0),
-        )
-        .packet(
-            "second packet",
-            &following,
-            scene.promoted(&following, 0, 0),
-        );
+    let mut case = scene.begin("IPv4 options stay as they are");
     for words in 0..=10 {
         // No-operation options, and the end of the list.
         let mut list = vec![1; words * 4];
         if let Some(last) = list.last_mut() {
             *last = 0;
         }
-        let packet = following.clone().options(&list);
+        let packet = scene.following(0).options(&list);
         let name = format!("{} words of header", words + 5);
         case = case.packet(&name, &packet, scene.forwarded(&packet, 0));
         if scene.is_nat() {

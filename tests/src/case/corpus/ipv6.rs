@@ -47,10 +47,7 @@ fn all_kinds() -> Vec<(&'static str, Extension)> {
 
 fn kinds(scene: Scene) -> Case {
     let following = scene.following(0);
-    let mut case = begin(
-        format!("{scene}: every kind of extension header stays as it is"),
-        scene,
-    );
+    let mut case = scene.begin("every kind of extension header stays as it is");
     for (name, extension) in all_kinds() {
         let packet = following.clone().extension(extension.clone());
         case = case.packet(name, &packet, scene.forwarded(&packet, 0));
@@ -62,18 +59,6 @@ fn kinds(scene: Scene) -> Case {
     case
 }
 
-/// A flow that is established.
-fn begin(description: String, scene: Scene) -> Case {
-    let (opening, following) = (scene.opening(0), scene.following(0));
-    Case::new(description, &mut scene.setup(1))
-        .packet("first packet", &opening, scene.opened(&opening, 0, 0))
-        .packet(
-            "second packet",
-            &following,
-            scene.promoted(&following, 0, 0),
-        )
-}
-
 fn chain(packet: Packet, length: usize) -> Packet {
     let kinds = all_kinds();
     (0..length).fold(packet, |packet, index| {
@@ -82,10 +67,7 @@ fn chain(packet: Packet, length: usize) -> Packet {
 }
 
 fn chains(scene: Scene) -> Case {
-    let mut case = begin(
-        format!("{scene}: chains of up to {MOST} extension headers"),
-        scene,
-    );
+    let mut case = scene.begin(&format!("chains of up to {MOST} extension headers"));
     for length in 2..=MOST {
         let packet = chain(scene.following(0), length);
         let name = format!("{length} headers");

@@ -38,15 +38,10 @@ fn tags(scene: Scene, tags: &[(u16, u16)]) -> Case {
     };
     let opening = tagged(scene.opening(0));
     let following = tagged(scene.following(0));
-    let case = Case::new(
-        format!("{scene}: VLAN tags {tags:x?} stay on the frame"),
-        &mut scene.setup(1),
-    )
-    .packet("first packet", &opening, scene.opened(&opening, 0, 0))
-    .packet(
-        "second packet",
+    let case = scene.begin_with(
+        &format!("VLAN tags {tags:x?} stay on the frame"),
+        &opening,
         &following,
-        scene.promoted(&following, 0, 0),
     );
     if !scene.is_nat() {
         return case;
@@ -146,14 +141,5 @@ fn runt() -> Case {
 fn padding(scene: Scene) -> Case {
     let opening = scene.opening(0).padding(18);
     let following = scene.following(0).padding(1);
-    Case::new(
-        format!("{scene}: link padding stays as it is"),
-        &mut scene.setup(1),
-    )
-    .packet("first packet", &opening, scene.opened(&opening, 0, 0))
-    .packet(
-        "second packet",
-        &following,
-        scene.promoted(&following, 0, 0),
-    )
+    scene.begin_with("link padding stays as it is", &opening, &following)
 }

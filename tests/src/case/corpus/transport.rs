@@ -30,19 +30,8 @@ fn transport_at(scene: Scene) -> usize {
     14 + if scene.v6 { 40 } else { 20 }
 }
 
-fn begin(description: String, scene: Scene) -> Case {
-    let (opening, following) = (scene.opening(0), scene.following(0));
-    Case::new(description, &mut scene.setup(1))
-        .packet("first packet", &opening, scene.opened(&opening, 0, 0))
-        .packet(
-            "second packet",
-            &following,
-            scene.promoted(&following, 0, 0),
-        )
-}
-
 fn tcp_options(scene: Scene) -> Case {
-    let mut case = begin(format!("{scene}: TCP options stay as they are"), scene);
+    let mut case = scene.begin("TCP options stay as they are");
     for words in 1..=10 {
         let packet = scene.following(0).tcp_options(&vec![1; words * 4]);
         case = case.packet("options", &packet, scene.forwarded(&packet, 0));
@@ -68,10 +57,7 @@ fn tcp_contradictions(scene: Scene) -> Case {
 
 /// RFC 768: a UDP checksum of zero is none, and stays none.
 fn no_checksum(scene: Scene) -> Case {
-    let mut case = begin(
-        format!("{scene}: a UDP checksum that is not there stays away"),
-        scene,
-    );
+    let mut case = scene.begin("a UDP checksum that is not there stays away");
     let packet = scene.following(0).without_checksum();
     case = case.packet("to a backend", &packet, scene.forwarded(&packet, 0));
     if scene.is_nat() {
@@ -104,10 +90,7 @@ fn udp_lengths(scene: Scene) -> Case {
 /// RFC 768: a checksum that comes out as zero is sent as all ones. The payload is chosen so that
 /// it does, before the rewrite or behind it.
 fn checksum_of_zero(scene: Scene) -> Case {
-    let mut case = begin(
-        format!("{scene}: a UDP checksum that comes out as zero is sent as ones"),
-        scene,
-    );
+    let mut case = scene.begin("a UDP checksum that comes out as zero is sent as ones");
     let ones = |packet: &Packet| packet.checksum() == 0xffff;
     let with = |word: u16| scene.following(0).payload(&word.to_be_bytes());
     let sent = (0..=u16::MAX).map(with).find(|packet| ones(packet));
@@ -139,7 +122,7 @@ fn checksum_of_zero(scene: Scene) -> Case {
 
 /// Payloads of odd and even lengths, up to what fits every tunnel.
 fn payloads(scene: Scene) -> Case {
-    let mut case = begin(format!("{scene}: payloads of any length"), scene);
+    let mut case = scene.begin("payloads of any length");
     for length in [0, 1, 2, 3, 1379, 1380] {
         let payload: Vec<u8> = (0..=250).cycle().take(length).collect();
         let packet = scene.following(0).payload(&payload);

@@ -27,18 +27,6 @@ pub(super) fn cases() -> Vec<Case> {
     cases
 }
 
-/// A case in which client 0 has a flow to backend 0.
-fn begin(description: String, scene: Scene) -> Case {
-    let (opening, following) = (scene.opening(0), scene.following(0));
-    Case::new(description, &mut scene.setup(1))
-        .packet("first packet", &opening, scene.opened(&opening, 0, 0))
-        .packet(
-            "second packet",
-            &following,
-            scene.promoted(&following, 0, 0),
-        )
-}
-
 /// The last bits of our end are the flow's.
 fn sources(scene: Scene) -> Case {
     let prefix: IpNet = match scene.our_address() {
@@ -81,10 +69,7 @@ fn sources(scene: Scene) -> Case {
 
 /// RFC 6040, section 4.1: the outer header says what the inner one does.
 fn traffic_classes(scene: Scene) -> Case {
-    let mut case = begin(
-        format!("{scene}: DSCP and ECN show outside the tunnel"),
-        scene,
-    );
+    let mut case = scene.begin("DSCP and ECN show outside the tunnel");
     for class in [0x01, 0x02, 0x03, 0x04, 0xb8, 0xff] {
         let packet = scene.following(0).traffic_class(class);
         let name = format!("traffic class {class:#04x}");
@@ -95,10 +80,7 @@ fn traffic_classes(scene: Scene) -> Case {
 
 /// What pads a short frame is no part of the packet.
 fn padding(scene: Scene) -> Case {
-    let mut case = begin(
-        format!("{scene}: link padding is not counted in the tunnel"),
-        scene,
-    );
+    let mut case = scene.begin("link padding is not counted in the tunnel");
     for bytes in [1, 6, 18] {
         let packet = scene.following(0).payload(&[]).padding(bytes);
         let name = format!("{bytes} bytes of padding");
@@ -121,14 +103,12 @@ fn too_big(scene: Scene) -> Case {
     };
     let tagged = exceeds.clone().tag(0x8100, 7);
     let long = exceeds.clone().payload(&[0xaa; 3000]);
-    begin(
-        format!("{scene}: whose packet does not fit the tunnel is told what would"),
-        scene,
-    )
-    .packet("fits", &fits, scene.forwarded(&fits, 0))
-    .packet("a byte too long", &exceeds, told(&exceeds))
-    .packet("on a VLAN", &tagged, told(&tagged))
-    .packet("far too long", &long, told(&long))
+    scene
+        .begin("whose packet does not fit the tunnel is told what would")
+        .packet("fits", &fits, scene.forwarded(&fits, 0))
+        .packet("a byte too long", &exceeds, told(&exceeds))
+        .packet("on a VLAN", &tagged, told(&tagged))
+        .packet("far too long", &long, told(&long))
 }
 
 /// So many errors in a second that no more are sent.
@@ -137,10 +117,7 @@ fn too_many_errors(scene: Scene) -> Case {
     let empty = scene.following(0).payload(&[]);
     let inner = empty.bytes().len();
     let fits = MTU - (scene.at_backend(&empty, 0).bytes().len() - inner);
-    let mut case = begin(
-        format!("{scene}: after a hundred errors in a second packets too long are dropped"),
-        scene,
-    );
+    let mut case = scene.begin("after a hundred errors in a second packets too long are dropped");
     for _ in 0..ERRORS {
         let error = exceeds.too_big(fits as u16);
         let told = Expect::to_backend(0, 0, &error).because(Reason::TooBigTold);
