@@ -54,8 +54,19 @@ pub fn obstacle() -> Option<&'static str> {
 #[derive(Debug)]
 pub struct Builder {
     backends: u8,
-    dsr: bool,
+    kind: Backends,
     server: Option<PathBuf>,
+}
+
+/// What backends are set up for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Backends {
+    /// Nothing: they answer whom they get packets from.
+    Plain,
+    /// They hold the virtual addresses on their loopbacks and stay silent about them.
+    Direct,
+    /// They reach the clients through the balancer.
+    Routed,
 }
 
 /// A running lab. Fields are dropped in order: servers first, the claim to the name last.
@@ -67,7 +78,7 @@ pub struct Lab {
     attacker: Namespace,
     balancer: Namespace,
     switch: Namespace,
-    dsr: bool,
+    kind: Backends,
     server: PathBuf,
     claim: Claim,
 }
@@ -84,7 +95,14 @@ impl Builder {
     /// as direct server return needs.
     #[must_use]
     pub fn dsr(mut self) -> Self {
-        self.dsr = true;
+        self.kind = Backends::Direct;
+        self
+    }
+
+    /// Lets every backend reach the clients through the balancer, as `nat` needs.
+    #[must_use]
+    pub fn routed(mut self) -> Self {
+        self.kind = Backends::Routed;
         self
     }
 
@@ -122,7 +140,7 @@ impl Builder {
         let pass = Attached::passing(&switch, &topology::port("balancer"))?;
         let client = topology::visitor(claim.footprint(), &switch, "client", Plan::CLIENT)?;
         let attacker = topology::visitor(claim.footprint(), &switch, "attacker", Plan::ATTACKER)?;
-        let (backends, dsr) = (Vec::new(), self.dsr);
+        let (backends, kind) = (Vec::new(), self.kind);
         let mut lab = Lab {
             backends,
             _pass: pass,
@@ -130,7 +148,7 @@ impl Builder {
             attacker,
             balancer,
             switch,
-            dsr,
+            kind,
             server,
             claim,
         };
@@ -142,11 +160,11 @@ impl Builder {
 }
 
 impl Lab {
-    /// Three backends, no direct server return.
+    /// Three backends, which are set up for nothing.
     pub fn builder() -> Builder {
         Builder {
             backends: 3,
-            dsr: false,
+            kind: Backends::Plain,
             server: None,
         }
     }
@@ -189,7 +207,7 @@ impl Lab {
             "at most {} backends",
             Plan::BACKENDS_MAX
         );
-        let namespace = topology::backend(self.footprint(), &self.switch, number, self.dsr)?;
+        let namespace = topology::backend(self.footprint(), &self.switch, number, self.kind)?;
         let mut host = BackendHost::new(namespace, number);
         host.start(&self.server)?;
         self.backends.push(host);

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use super::Backends;
 use super::device::finish_checksums;
 use super::footprint::Footprint;
 use super::namespace::Namespace;
@@ -50,7 +51,7 @@ pub(crate) fn visitor(
     host: Host,
 ) -> Result<Namespace> {
     let namespace = leaf(footprint, switch, role, host)?;
-    let (device, balancer, vip) = (Plan::INTERFACE, Plan::BALANCER, Plan::VIP);
+    let (device, balancer) = (Plan::INTERFACE, Plan::BALANCER);
     namespace.ip(&[
         &format!(
             "neigh add {} lladdr {} dev {device}",
@@ -62,30 +63,38 @@ pub(crate) fn visitor(
             balancer.v6(),
             balancer.mac()
         ),
+    ])?;
+    route_through_balancer(&namespace, Plan::VIP)?;
+    Ok(namespace)
+}
+
+/// Routes a host's addresses through the balancer.
+fn route_through_balancer(namespace: &Namespace, to: Host) -> Result<()> {
+    let (device, balancer) = (Plan::INTERFACE, Plan::BALANCER);
+    namespace.ip(&[
         &format!(
             "route add {}/32 via {} dev {device}",
-            vip.v4(),
+            to.v4(),
             balancer.v4()
         ),
         &format!(
             "route add {}/128 via {} dev {device}",
-            vip.v6(),
+            to.v6(),
             balancer.v6()
         ),
-    ])?;
-    Ok(namespace)
+    ])
 }
 
-/// A backend; with `dsr` it holds the virtual addresses without telling anybody.
+/// A backend.
 pub(crate) fn backend(
     footprint: &Footprint,
     switch: &Namespace,
     number: u8,
-    dsr: bool,
+    kind: Backends,
 ) -> Result<Namespace> {
     let role = Plan::backend_name(number);
     let namespace = leaf(footprint, switch, &role, Plan::backend(number))?;
-    if dsr {
+    if kind == Backends::Direct {
         // Answer ARP only for addresses of the asked interface, and never announce the others.
         // Neighbour discovery does that of its own: RFC 4861, section 7.2.3, lets a node answer
         // for addresses assigned to the receiving interface, and loopback is another.
@@ -95,6 +104,11 @@ pub(crate) fn backend(
             &format!("addr add {}/32 dev lo", Plan::VIP.v4()),
             &format!("addr add {}/128 dev lo nodad", Plan::VIP.v6()),
         ])?;
+    }
+    if kind == Backends::Routed {
+        for visitor in [Plan::CLIENT, Plan::ATTACKER] {
+            route_through_balancer(&namespace, visitor)?;
+        }
     }
     Ok(namespace)
 }

@@ -9,7 +9,7 @@ mod churn;
 mod counts;
 mod firewall;
 mod life;
+mod modes;
 mod scene;
 mod side_by_side;
 mod starts;
-mod tunnels;

@@ -111,6 +111,13 @@ pub(crate) fn document(services: &[Service], more: &str) -> String {
 pub(crate) const QUICK_CHECK: &str = "check = { kind = \"http\", path = \"/healthz\", port = 8080, \
     interval = \"200ms\", timeout = \"150ms\", rise = 2, fall = 2 }";
 
+/// How many packets left for a reason.
+pub(crate) fn packets(daemon: &Daemon, reason: &str) -> u64 {
+    let reasons = daemon.stats().unwrap().reasons;
+    let found = reasons.iter().find(|counted| counted.name == reason);
+    found.map_or(0, |counted| counted.packets)
+}
+
 /// One service's counters.
 pub(crate) fn service_stats(daemon: &Daemon, name: &str) -> ServiceStats {
     let stats = daemon.stats().unwrap();

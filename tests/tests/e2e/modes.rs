@@ -1,4 +1,4 @@
-//! Tunnels to backends that unpack them with `lb decap`.
+//! Every mode of forwarding, to backends that are set up for it: those of tunnels run `lb decap`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -10,7 +10,7 @@ use lb_tests::lab::server::echoed_by;
 use lb_tests::lab::{Lab, Plan, Process};
 use nix::sys::signal::Signal;
 
-use crate::scene::{BOUND, backend, connections, greeting, lb, skips, tally, vip};
+use crate::scene::{BOUND, backend, connections, greeting, lb, packets, skips, tally, vip};
 
 /// The outer sources; no host has them, and nobody answers to them.
 const SOURCES: [&str; 2] = ["172.16.0.0/16", "100::/64"];
@@ -89,92 +89,112 @@ fn stop(unpacking: Vec<Process>) -> Vec<String> {
     stopped.collect()
 }
 
-fn reached(forward: &str, v6: bool, crosses: bool) {
-    if skips() {
-        return;
+/// How packets reach the backends.
+#[derive(Clone, Copy)]
+struct Mode {
+    forward: &'static str,
+    v6: bool,
+    /// The backends are of the other family.
+    crosses: bool,
+}
+
+impl Mode {
+    fn is_tunnel(self) -> bool {
+        matches!(self.forward, "ipip" | "gue")
     }
-    let lab = Lab::builder().dsr().build().unwrap();
-    let unpacking = unpack(&lab, &SOURCES);
-    let daemon = lab
-        .start_daemon(&lb(), &document(forward, v6, crosses))
-        .unwrap();
-    let to = vip(v6, Plan::HTTP_PORT);
-    let each: BTreeMap<String, u64> = (1..=BACKENDS)
-        .map(|number| (Plan::backend_name(number), EACH))
-        .collect();
-    let count = u64::from(BACKENDS) * EACH;
-    let get = |_| http_get(to, "/", BOUND).unwrap().text();
-    let pages = lab
-        .client()
-        .enter(|| (0..count).map(get).collect::<Vec<_>>());
-    assert_eq!(tally(pages.unwrap()), each);
-    let ask = |index: u64| {
-        let payload = index.to_be_bytes();
-        let source = 20_000 + index as u16;
-        echoed_by(&udp_ask(to, source, &payload, BOUND).unwrap(), &payload).unwrap()
+
+    /// The lab whose backends are set up for it.
+    fn lab(self) -> Lab {
+        let builder = match self.forward {
+            "full-nat" => Lab::builder(),
+            "nat" => Lab::builder().routed(),
+            _ => Lab::builder().dsr(),
+        };
+        builder.build().unwrap()
+    }
+
+    /// Connections and datagrams reach every backend in its turn, and a megabyte goes there and back.
+    fn is_served(self) {
+        if skips() {
+            return;
+        }
+        let lab = self.lab();
+        let unpacking = if self.is_tunnel() {
+            unpack(&lab, &SOURCES)
+        } else {
+            Vec::new()
+        };
+        let daemon = lab
+            .start_daemon(&lb(), &document(self.forward, self.v6, self.crosses))
+            .unwrap();
+        let to = vip(self.v6, Plan::HTTP_PORT);
+        let each: BTreeMap<String, u64> = (1..=BACKENDS)
+            .map(|number| (Plan::backend_name(number), EACH))
+            .collect();
+        let count = u64::from(BACKENDS) * EACH;
+        let get = |_| http_get(to, "/", BOUND).unwrap().text();
+        let pages = lab
+            .client()
+            .enter(|| (0..count).map(get).collect::<Vec<_>>());
+        assert_eq!(tally(pages.unwrap()), each);
+        let ask = |index: u64| {
+            let payload = index.to_be_bytes();
+            let source = 20_000 + index as u16;
+            echoed_by(&udp_ask(to, source, &payload, BOUND).unwrap(), &payload).unwrap()
+        };
+        let echoes = lab
+            .client()
+            .enter(|| (0..count).map(ask).collect::<Vec<_>>());
+        assert_eq!(tally(echoes.unwrap()), each);
+        for service in ["tcp", "udp"] {
+            assert_eq!(connections(&daemon, service), [EACH; BACKENDS as usize]);
+        }
+        let large = vip(self.v6, Plan::ECHO_PORT);
+        lab.client().enter(|| exchange(large)).unwrap().unwrap();
+        if self.is_tunnel() {
+            let told = packets(&daemon, "too_big_told");
+            assert!(told > 0, "nobody was told that a packet does not fit");
+        }
+        daemon.stop().unwrap();
+        for log in stop(unpacking) {
+            assert!(
+                log.contains("dropped 0 of other sources, 0 malformed"),
+                "{log}"
+            );
+        }
+    }
+}
+
+/// A test for every mode: its backends may be of the VIP's family or of the other.
+macro_rules! modes {
+    ($($name:ident: $forward:literal, $v6:literal, $crosses:literal;)*) => {
+        $(
+            #[test]
+            fn $name() {
+                let (forward, v6, crosses) = ($forward, $v6, $crosses);
+                Mode { forward, v6, crosses }.is_served();
+            }
+        )*
     };
-    let echoes = lab
-        .client()
-        .enter(|| (0..count).map(ask).collect::<Vec<_>>());
-    assert_eq!(tally(echoes.unwrap()), each);
-    for service in ["tcp", "udp"] {
-        assert_eq!(connections(&daemon, service), [EACH; BACKENDS as usize]);
-    }
-    let large = vip(v6, Plan::ECHO_PORT);
-    lab.client().enter(|| exchange(large)).unwrap().unwrap();
-    let stats = daemon.stats().unwrap();
-    let told = stats
-        .reasons
-        .iter()
-        .find(|reason| reason.name == "too_big_told");
-    assert!(told.is_some_and(|reason| reason.packets > 0), "{told:?}");
-    daemon.stop().unwrap();
-    for log in stop(unpacking) {
-        assert!(
-            log.contains("dropped 0 of other sources, 0 malformed"),
-            "{log}"
-        );
-    }
 }
 
-#[test]
-fn ipip() {
-    reached("ipip", false, false);
-}
-
-#[test]
-fn ipip_over_ipv6() {
-    reached("ipip", true, false);
-}
-
-#[test]
-fn ipip_from_ipv4_to_ipv6() {
-    reached("ipip", false, true);
-}
-
-#[test]
-fn ipip_from_ipv6_to_ipv4() {
-    reached("ipip", true, true);
-}
-
-#[test]
-fn gue() {
-    reached("gue", false, false);
-}
-
-#[test]
-fn gue_over_ipv6() {
-    reached("gue", true, false);
-}
-
-#[test]
-fn gue_from_ipv4_to_ipv6() {
-    reached("gue", false, true);
-}
-
-#[test]
-fn gue_from_ipv6_to_ipv4() {
-    reached("gue", true, true);
+modes! {
+    full_nat: "full-nat", false, false;
+    full_nat_over_ipv6: "full-nat", true, false;
+    full_nat_from_ipv4_to_ipv6: "full-nat", false, true;
+    full_nat_from_ipv6_to_ipv4: "full-nat", true, true;
+    nat: "nat", false, false;
+    nat_over_ipv6: "nat", true, false;
+    dsr: "dsr", false, false;
+    dsr_over_ipv6: "dsr", true, false;
+    ipip: "ipip", false, false;
+    ipip_over_ipv6: "ipip", true, false;
+    ipip_from_ipv4_to_ipv6: "ipip", false, true;
+    ipip_from_ipv6_to_ipv4: "ipip", true, true;
+    gue: "gue", false, false;
+    gue_over_ipv6: "gue", true, false;
+    gue_from_ipv4_to_ipv6: "gue", false, true;
+    gue_from_ipv6_to_ipv4: "gue", true, true;
 }
 
 #[test]
