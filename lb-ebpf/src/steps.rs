@@ -9,7 +9,7 @@
 use aya_ebpf::bindings::xdp_md;
 use lb_common::abi::{Backend, Features, FlowKey, Service, V4, V6};
 use lb_common::datapath::{
-    self, Departure, Env, Frame, Order, Owner, Ruling, Settled, Steps, Tables,
+    self, Departure, Env, Frame, Order, Owner, Quoted, Ruling, Settled, Steps, Tables,
 };
 use lb_common::wire::TcpFlags;
 
@@ -34,7 +34,8 @@ fn both<'a, K, V>(key: *const K, value: *mut V) -> Option<(&'a K, Value<V>)> {
 macro_rules! steps {
     ($address:ty, $judge:ident, $settle:ident, $renew:ident, $open:ident, $claim:ident,
      $send:ident, $send_across:ident, $deliver:ident, $answer:ident, $answer_across:ident,
-     $close:ident, $reply:ident, $echo:ident, $too_big:ident) => {
+     $close:ident, $reply:ident, $control:ident, $echo:ident, $find_quoted:ident,
+     $error_to_backend:ident, $error_to_client:ident, $too_big:ident) => {
         impl Steps<$address> for Kernel {
             #[inline(always)]
             fn judge(&self, key: &FlowKey<$address>, ports: bool) -> Ruling {
@@ -113,8 +114,50 @@ macro_rules! steps {
             }
 
             #[inline(always)]
+            fn control<F: Frame>(
+                &mut self,
+                _: &mut F,
+                order: Order,
+                owner: &mut Owner,
+            ) -> Departure {
+                Departure($control(self.xdp, order.0, owner))
+            }
+
+            #[inline(always)]
             fn echo<F: Frame>(&mut self, _: &mut F, order: Order) -> Departure {
                 Departure($echo(self.xdp, order.0))
+            }
+
+            #[inline(always)]
+            fn find_quoted<F: Frame>(
+                &self,
+                _: &F,
+                order: Order,
+                key: &mut FlowKey<$address>,
+            ) -> Quoted {
+                Quoted($find_quoted(self.xdp, order.0, key))
+            }
+
+            #[inline(always)]
+            fn error_to_backend<F: Frame>(
+                &mut self,
+                _: &mut F,
+                key: &FlowKey<$address>,
+                backend: <Self as Env>::BackendCell,
+                order: Order,
+            ) -> Departure {
+                Departure($error_to_backend(self.xdp, key, backend.0, order.0))
+            }
+
+            #[inline(always)]
+            fn error_to_client<F: Frame>(
+                &mut self,
+                _: &mut F,
+                key: &FlowKey<$address>,
+                order: Order,
+                owner: &mut Owner,
+            ) -> Departure {
+                Departure($error_to_client(self.xdp, key, order.0, owner))
             }
         }
 
@@ -285,6 +328,64 @@ macro_rules! steps {
 
         #[unsafe(no_mangle)]
         #[inline(never)]
+        extern "C" fn $control(xdp: *mut xdp_md, order: u64, owner: *mut Owner) -> u64 {
+            // SAFETY: the caller lends it for as long as this runs, if it is not null.
+            let Some(owner) = (unsafe { owner.as_mut() }) else {
+                return Departure::NONE.0;
+            };
+            let (mut frame, mut kernel) = (XdpFrame::new(xdp), Kernel::new(xdp));
+            datapath::control::<$address, _, _>(&mut kernel, &mut frame, Order(order), owner).0
+        }
+
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        extern "C" fn $find_quoted(
+            xdp: *mut xdp_md,
+            order: u64,
+            key: *mut FlowKey<$address>,
+        ) -> u64 {
+            // SAFETY: as above.
+            let Some(key) = (unsafe { key.as_mut() }) else {
+                return Quoted::NOTHING.0;
+            };
+            let (frame, kernel) = (XdpFrame::new(xdp), Kernel::without_packet());
+            datapath::find_quoted(&kernel, &frame, Order(order), key).0
+        }
+
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        extern "C" fn $error_to_backend(
+            xdp: *mut xdp_md,
+            key: *const FlowKey<$address>,
+            backend: *mut Backend,
+            order: u64,
+        ) -> u64 {
+            let Some((key, backend)) = both(key, backend) else {
+                return Departure::NONE.0;
+            };
+            let (mut frame, kernel) = (XdpFrame::new(xdp), Kernel::without_packet());
+            datapath::error_to_backend(&kernel, &mut frame, key, &backend, Order(order)).0
+        }
+
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        extern "C" fn $error_to_client(
+            xdp: *mut xdp_md,
+            key: *const FlowKey<$address>,
+            order: u64,
+            owner: *mut Owner,
+        ) -> u64 {
+            let Some((key, owner)) = both(key, owner) else {
+                return Departure::NONE.0;
+            };
+            // SAFETY: as above.
+            let owner = unsafe { &mut *owner.0 };
+            let (mut frame, kernel) = (XdpFrame::new(xdp), Kernel::without_packet());
+            datapath::error_to_client(&kernel, &mut frame, &{ *key }, Order(order), owner).0
+        }
+
+        #[unsafe(no_mangle)]
+        #[inline(never)]
         extern "C" fn $echo(xdp: *mut xdp_md, order: u64) -> u64 {
             let (mut frame, order) = (XdpFrame::new(xdp), Order(order));
             datapath::echo::<$address, _, Kernel>(&Kernel::new(xdp), &mut frame, order).0
@@ -353,7 +454,11 @@ steps!(
     answer_across_v4,
     close_v4,
     reply_v4,
+    control_v4,
     echo_v4,
+    find_quoted_v4,
+    error_to_backend_v4,
+    error_to_client_v4,
     too_big_v4
 );
 steps!(
@@ -370,6 +475,10 @@ steps!(
     answer_across_v6,
     close_v6,
     reply_v6,
+    control_v6,
     echo_v6,
+    find_quoted_v6,
+    error_to_backend_v6,
+    error_to_client_v6,
     too_big_v6
 );

@@ -57,6 +57,7 @@ groups!(
     services,
     lifecycle,
     icmp,
+    errors,
     strays,
     translation,
     tunnels,

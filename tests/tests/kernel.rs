@@ -101,6 +101,7 @@ groups!(
     services,
     lifecycle,
     icmp,
+    errors,
     strays,
     translation,
     tunnels,

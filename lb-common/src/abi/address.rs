@@ -3,7 +3,7 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// An address of either family.
-pub trait Address: Copy + Eq {
+pub trait Address: Copy + Eq + Default {
     /// What fills a [`crate::abi::ServiceKey`] up to a multiple of eight bytes.
     type Padding: Copy + Eq + Default;
 

@@ -94,6 +94,8 @@ reasons! {
     TooBigTold = 23, "too_big_told", Forward;
     /// A UDP packet without a checksum, which IPv6 asks for, between two address families.
     NoChecksum = 24, "no_checksum", Drop;
+    /// An ICMP error about a flow, sent to whoever sent the packet that it quotes.
+    IcmpError = 25, "icmp_error", Forward;
 }
 
 impl Reason {

@@ -78,11 +78,27 @@ pub fn answer_across<A: Family, F: Frame, E: Env + Tables<A>>(
 
 /// Whether a packet may go no further.
 #[inline(always)]
-fn is_used_up<A: Family, F: Frame>(frame: &F, at: usize) -> bool {
+pub(super) fn is_used_up<A: Family, F: Frame>(frame: &F, at: usize) -> bool {
     A::outline(frame, at).is_none_or(|outline| outline.hop_limit <= 1)
 }
 
-/// The way back of a reply, if it leads to a client of family `C`.
+/// The way back to a client of family `C`, and whose it is.
+#[inline(always)]
+pub(super) fn way_back<A: Family, C: Family, E: Env + Tables<A>>(
+    env: &E,
+    key: &FlowKey<A>,
+    owner: &mut Owner,
+) -> Option<(<E as Tables<A>>::ReverseCell, Reverse)> {
+    let (cell, reverse) = look_up(env, key)?;
+    if env.features().has(Features::CROSSING) && is_v4(reverse.client) == C::IS_V6 {
+        return None;
+    }
+    owner.service = reverse.service.into();
+    owner.backend = reverse.backend.into();
+    Some((cell, reverse))
+}
+
+/// The way back of a reply, which keeps it alive.
 #[inline(always)]
 fn take<A: Family, C: Family, E: Env + Tables<A>>(
     env: &mut E,
@@ -90,10 +106,7 @@ fn take<A: Family, C: Family, E: Env + Tables<A>>(
     flags: TcpFlags,
     owner: &mut Owner,
 ) -> Option<<E as Tables<A>>::ReverseCell> {
-    let (cell, reverse) = look_up(env, key)?;
-    if env.features().has(Features::CROSSING) && is_v4(reverse.client) == C::IS_V6 {
-        return None;
-    }
+    let (cell, reverse) = way_back::<A, C, E>(env, key, owner)?;
     let now = env.now();
     if now.since(reverse.seen) > TCP_ESTABLISHED {
         return None;
@@ -111,8 +124,6 @@ fn take<A: Family, C: Family, E: Env + Tables<A>>(
             }
         });
     }
-    owner.service = reverse.service.into();
-    owner.backend = reverse.backend.into();
     Some(cell)
 }
 
@@ -168,7 +179,7 @@ fn look_up<A: Family, E: Env + Tables<A>>(
 
 /// The 5-tuple that a reply reaches the client with, and where the client's packets came from.
 #[inline(always)]
-fn towards_client<A: Family, C: Family, R: Cell<Reverse>>(
+pub(super) fn towards_client<A: Family, C: Family, R: Cell<Reverse>>(
     key: &FlowKey<A>,
     cell: &R,
 ) -> Option<(FlowKey<C>, Hop)> {

@@ -48,6 +48,8 @@ impl Departure {
     const GROWN: u32 = 16;
     /// The answer to a question without a packet.
     pub const NONE: Self = Self(Reason::RewriteFailed as u64);
+    /// The packet is of a protocol, or a message, that is not balanced.
+    pub const OTHER: Self = Self(Reason::OtherProtocol as u64);
     /// The packet is nobody's.
     pub const NOT_OURS: Self = Self(Reason::NotOurs as u64);
 

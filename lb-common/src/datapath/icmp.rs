@@ -1,7 +1,8 @@
-//! Control messages to a VIP: an echo request is answered, at once and whatever its service.
+//! Control messages: an echo request to a VIP is answered, at once and whatever its service; an error
+//! about a flow goes to whoever sent the packet in question.
 
-use super::departure::{Departure, Order};
-use super::{Env, Frame, Sent, Steps, Tables, service};
+use super::departure::{Departure, Order, Owner};
+use super::{Env, Frame, Notes, Sent, Steps, Tables, errors, service};
 use crate::abi::Reason;
 use crate::wire::translation::Place;
 use crate::wire::{Family, Packet, ethernet, icmp};
@@ -12,12 +13,41 @@ pub(super) fn other<A: Family, F: Frame, E: Env + Steps<A>>(
     frame: &mut F,
     env: &mut E,
     packet: &Packet<A>,
+    notes: &mut Notes,
 ) -> Sent {
     if packet.protocol != A::ICMP {
         return Err(Reason::OtherProtocol);
     }
-    let departure = <E as Steps<A>>::echo(env, frame, Order::new(packet));
-    Ok((Reason::EchoReply, departure.interface()?))
+    let mut owner = Owner::default();
+    let departure = <E as Steps<A>>::control(env, frame, Order::new(packet), &mut owner);
+    notes.service = owner.service;
+    notes.backend = owner.backend;
+    notes.grown = departure.growth();
+    departure.sent(if owner == Owner::default() {
+        Reason::EchoReply
+    } else {
+        Reason::IcmpError
+    })
+}
+
+/// Answers an echo request, or passes an error on; other messages are the host's.
+#[inline(always)]
+pub fn control<A: Family, F: Frame, E: Env + Steps<A>>(
+    env: &mut E,
+    frame: &mut F,
+    order: Order,
+    owner: &mut Owner,
+) -> Departure {
+    let echoed = <E as Steps<A>>::echo(env, frame, order);
+    if echoed != Departure::OTHER {
+        return echoed;
+    }
+    let passed = errors::pass_on::<A, F, E>(env, frame, order, owner);
+    if passed != Departure::NOT_OURS {
+        return passed;
+    }
+    *owner = Owner::default();
+    Departure::OTHER
 }
 
 /// Answers an echo request to a VIP; other messages are the host's. One packet is answered by one of
@@ -33,7 +63,7 @@ pub fn echo<A: Family, F: Frame, E: Env + Tables<A>>(
         payload_at: message_at,
     } = order.place();
     if !asks_vip::<A, F, E>(env, frame, at, message_at) {
-        return Departure::refused(Reason::OtherProtocol);
+        return Departure::OTHER;
     }
     let done = icmp::make_echo_reply::<A, F>(frame, message_at)
         .and_then(|()| A::turn(frame, at))

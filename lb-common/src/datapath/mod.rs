@@ -9,6 +9,7 @@ mod across;
 mod answer;
 mod departure;
 mod env;
+mod errors;
 mod firewall;
 mod flow;
 mod forward;
@@ -28,9 +29,10 @@ pub use across::send_across;
 pub use answer::{answer, answer_across, close};
 pub use departure::{Departure, Order, Owner};
 pub use env::{Cell, Env, Stage, Tables};
+pub use errors::{Quoted, error_to_backend, error_to_client, find_quoted};
 pub use firewall::{Ruling, judge};
 pub use forward::{crosses, send};
-pub use icmp::echo;
+pub use icmp::{control, echo};
 pub use nat::claim;
 pub use open::open;
 pub use outcome::{Direction, Notes, Outcome, Verdict};
@@ -129,7 +131,7 @@ where
         return fragment(env, packet);
     }
     let Some(transport) = transport else {
-        return icmp::other(frame, env, packet);
+        return icmp::other(frame, env, packet, notes);
     };
     // Replies of `full-nat` come to our own address, those of `nat` to the clients'.
     if env.features().has(Features::FULL_NAT) && nat::is_port(env, key.local_port) {

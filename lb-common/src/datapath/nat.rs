@@ -32,7 +32,7 @@ pub(super) fn is_used<E: Env, C: Cell<Service>>(env: &E, service: &C) -> bool {
 
 /// Whether a backend sees the clients' own addresses.
 #[inline(always)]
-fn keeps_client<E: Env, C: Cell<Backend>>(env: &E, backend: &C) -> bool {
+pub(super) fn keeps_client<E: Env, C: Cell<Backend>>(env: &E, backend: &C) -> bool {
     env.features().has(Features::NAT) && backend.load().source == [0, 0]
 }
 

@@ -4,8 +4,9 @@
 //! `steps.rs`; everything that goes in and out is made for that.
 
 use super::{
-    Departure, Env, Frame, Order, Owner, Ruling, Settled, Tables, answer, answer_across, claim,
-    close, crosses, echo, judge, open, renew, report_too_big, send, send_across, settle,
+    Departure, Env, Frame, Order, Owner, Quoted, Ruling, Settled, Tables, answer, answer_across,
+    claim, close, control, crosses, echo, error_to_backend, error_to_client, find_quoted, judge,
+    open, renew, report_too_big, send, send_across, settle,
 };
 use crate::abi::{Features, FlowKey};
 use crate::wire::{Family, TcpFlags};
@@ -112,6 +113,54 @@ pub trait Steps<A: Family>: Tables<A> + Tables<A::Other> {
         Self: Env + Sized,
     {
         echo::<A, F, Self>(self, frame, order)
+    }
+
+    /// [`control`] as a step of its own.
+    #[inline(always)]
+    fn control<F: Frame>(&mut self, frame: &mut F, order: Order, owner: &mut Owner) -> Departure
+    where
+        Self: Env + Sized,
+    {
+        control::<A, F, Self>(self, frame, order, owner)
+    }
+
+    /// [`find_quoted`] as a step of its own.
+    #[inline(always)]
+    fn find_quoted<F: Frame>(&self, frame: &F, order: Order, key: &mut FlowKey<A>) -> Quoted
+    where
+        Self: Env + Sized,
+    {
+        find_quoted::<A, F, Self>(self, frame, order, key)
+    }
+
+    /// [`error_to_backend`] as a step of its own.
+    #[inline(always)]
+    fn error_to_backend<F: Frame>(
+        &mut self,
+        frame: &mut F,
+        key: &FlowKey<A>,
+        backend: <Self as Env>::BackendCell,
+        order: Order,
+    ) -> Departure
+    where
+        Self: Env + Sized,
+    {
+        error_to_backend(self, frame, key, &backend, order)
+    }
+
+    /// [`error_to_client`] as a step of its own.
+    #[inline(always)]
+    fn error_to_client<F: Frame>(
+        &mut self,
+        frame: &mut F,
+        key: &FlowKey<A>,
+        order: Order,
+        owner: &mut Owner,
+    ) -> Departure
+    where
+        Self: Env + Sized,
+    {
+        error_to_client::<A, F, Self>(self, frame, key, order, owner)
     }
 
     /// [`answer`] or [`answer_across`], and [`report_too_big`] where that has to be, as a step of its

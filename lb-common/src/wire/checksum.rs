@@ -29,6 +29,13 @@ impl Delta {
         Self(self.0 + u64::from(u32::from_ne_bytes(bytes)))
     }
 
+    /// With all that another says has changed.
+    #[inline(always)]
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self(self.0 + other.0)
+    }
+
     /// With an address changed, if need be for one of the other family.
     #[inline(always)]
     #[must_use]
@@ -41,7 +48,7 @@ impl Delta {
     #[must_use]
     pub fn apply(self, checksum: [u8; 2]) -> [u8; 2] {
         let mut sum = self.0 + u64::from(!u16::from_ne_bytes(checksum));
-        // Each fold adds the carries back in. Sums stay below 2^37, so that folding to 32 bits
+        // Each fold adds the carries back in. Sums stay below 2^40, so that folding to 32 bits
         // and then three times to 16 leaves none.
         sum = (sum & 0xffff_ffff) + (sum >> 32);
         sum = (sum & 0xffff) + (sum >> 16);

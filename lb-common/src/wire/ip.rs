@@ -103,9 +103,24 @@ pub trait Family: Address {
     fn readdress<F: Frame>(frame: &mut F, at: usize, source: Self, destination: Self)
     -> Option<()>;
 
+    /// Whether a control message of this type is about an error, and quotes the packet in question.
+    fn is_error(kind: u8) -> bool;
+
     /// The sum over the pseudo header of a control message of so many bytes, where there is one, as
     /// the difference to nothing.
     fn pseudo_sum(addresses: (Self, Self), length: usize) -> Delta;
+
+    /// What a packet whose beginning is quoted at offset `at` carries: the number of its protocol,
+    /// and where its header is. `None` if it is a fragment without one.
+    fn quoted<F: Frame>(frame: &F, at: usize) -> Option<(u8, usize)>;
+
+    /// Writes new addresses into the header at offset `at`, and mends its checksum if it has one.
+    fn write_addresses<F: Frame>(
+        frame: &mut F,
+        at: usize,
+        source: Self,
+        destination: Self,
+    ) -> Option<()>;
 
     /// Source and destination of the packet at offset `at`.
     fn addresses<F: Frame>(frame: &F, at: usize) -> Option<(Self, Self)>;

@@ -77,12 +77,39 @@ impl Family for V4 {
     ) -> Option<()> {
         let header = Ipv4Hdr::view_mut(frame, at)?;
         let delta = write_ttl(header, header.ttl.wrapping_sub(1));
-        header.check = delta
-            .address(Self::from_octets(header.src_addr), source)
-            .address(Self::from_octets(header.dst_addr), destination)
-            .apply(header.check);
-        header.src_addr = source.octets();
-        header.dst_addr = destination.octets();
+        write_addresses(header, delta, source, destination);
+        Some(())
+    }
+
+    /// Destination unreachable, time exceeded, parameter problem. A source quench is ignored (RFC
+    /// 6633), and a redirect is not for those behind the VIP.
+    #[inline(always)]
+    fn is_error(kind: u8) -> bool {
+        matches!(kind, 3 | 11 | 12)
+    }
+
+    #[inline(always)]
+    fn quoted<F: Frame>(frame: &F, at: usize) -> Option<(u8, usize)> {
+        let header = Ipv4Hdr::view(frame, at)?;
+        let words = usize::from(header.vihl & 0x0f);
+        let is_first = u16::from_be_bytes(header.frags) & OFFSET == 0;
+        let has_transport = header.vihl >> 4 == 4 && words >= 5 && is_first;
+        has_transport.then_some((header.proto, at + words * 4))
+    }
+
+    #[inline(always)]
+    fn write_addresses<F: Frame>(
+        frame: &mut F,
+        at: usize,
+        source: Self,
+        destination: Self,
+    ) -> Option<()> {
+        write_addresses(
+            Ipv4Hdr::view_mut(frame, at)?,
+            Delta::NONE,
+            source,
+            destination,
+        );
         Some(())
     }
 
@@ -164,6 +191,17 @@ impl Family for V4 {
             .apply([0xff, 0xff]);
         Some(())
     }
+}
+
+/// Writes addresses, and mends the checksum for them and for what else has changed.
+#[inline(always)]
+fn write_addresses(header: &mut Ipv4Hdr, delta: Delta, source: V4, destination: V4) {
+    header.check = delta
+        .address(V4::from_octets(header.src_addr), source)
+        .address(V4::from_octets(header.dst_addr), destination)
+        .apply(header.check);
+    header.src_addr = source.octets();
+    header.dst_addr = destination.octets();
 }
 
 /// Writes a time to live, and leaves the checksum to the caller.

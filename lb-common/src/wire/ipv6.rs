@@ -116,8 +116,30 @@ impl Family for V6 {
         source: Self,
         destination: Self,
     ) -> Option<()> {
+        Self::count_hop(frame, at)?;
+        Self::write_addresses(frame, at, source, destination)
+    }
+
+    #[inline(always)]
+    fn is_error(kind: u8) -> bool {
+        matches!(kind, 1..=4)
+    }
+
+    /// Extension headers are not looked behind: what has some is no packet of ours.
+    #[inline(always)]
+    fn quoted<F: Frame>(frame: &F, at: usize) -> Option<(u8, usize)> {
+        let header = Ipv6Hdr::view(frame, at)?;
+        (header.vcf[0] >> 4 == 6).then_some((header.next_hdr, at + Self::HEADER_LENGTH))
+    }
+
+    #[inline(always)]
+    fn write_addresses<F: Frame>(
+        frame: &mut F,
+        at: usize,
+        source: Self,
+        destination: Self,
+    ) -> Option<()> {
         let header = Ipv6Hdr::view_mut(frame, at)?;
-        header.hop_limit = header.hop_limit.wrapping_sub(1);
         header.src_addr = source.octets();
         header.dst_addr = destination.octets();
         Some(())

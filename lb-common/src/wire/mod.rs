@@ -12,6 +12,7 @@ pub mod icmp;
 pub mod ip;
 mod ipv4;
 pub mod ipv6;
+pub mod quote;
 pub mod translation;
 pub mod transport;
 pub mod tunnel;

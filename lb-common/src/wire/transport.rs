@@ -100,6 +100,12 @@ pub fn parse<F: Frame, A>(frame: &F, packet: &Packet<A>) -> Result<Option<Transp
     }
 }
 
+/// Where in a TCP or UDP header the checksum is.
+#[inline(always)]
+pub fn checksum_at(is_tcp: bool) -> usize {
+    if is_tcp { 16 } else { 6 }
+}
+
 /// The checksum in the TCP or UDP header at offset `at`; zeros of UDP mean that the sender computed
 /// none (RFC 768).
 #[inline(always)]

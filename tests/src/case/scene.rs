@@ -241,17 +241,24 @@ impl Scene {
 
     /// What a client's packet looks like on its way to a backend.
     pub fn at_backend(self, packet: &Packet, backend: u8) -> Packet {
-        let hop = self.backend_hop(backend);
-        let sent = packet.clone().sent_to(&hop);
-        match self.forward {
-            Forward::FullNat => {
-                let source = SocketAddr::new(self.our_address(), NAT_PORT);
-                sent.translated(source, self.backend(backend))
+        let source = match self.forward {
+            Forward::FullNat => SocketAddr::new(self.our_address(), NAT_PORT),
+            Forward::Nat => packet.source,
+            Forward::Dsr | Forward::Ipip | Forward::Gue => {
+                return self.carried(packet, packet, backend);
             }
-            Forward::Nat => sent.translated(packet.source, self.backend(backend)),
-            Forward::Dsr => sent,
-            Forward::Ipip => sent.inside(self.outer(packet, backend, false)),
-            Forward::Gue => sent.inside(self.outer(packet, backend, true)),
+        };
+        let sent = packet.clone().sent_to(&self.backend_hop(backend));
+        sent.translated(source, self.backend(backend))
+    }
+
+    /// What a packet that stays as it is looks like on its way to a backend, with those of a flow.
+    pub fn carried(self, packet: &Packet, flow: &Packet, backend: u8) -> Packet {
+        let sent = packet.clone().sent_to(&self.backend_hop(backend));
+        match self.forward {
+            Forward::Ipip => sent.inside(self.outer(flow, backend, false)),
+            Forward::Gue => sent.inside(self.outer(flow, backend, true)),
+            Forward::FullNat | Forward::Nat | Forward::Dsr => sent,
         }
     }
 

@@ -3,13 +3,14 @@
 use std::net::IpAddr;
 
 use etherparse::icmpv4::DestUnreachableHeader;
+use etherparse::icmpv6::DestUnreachableCode;
 use etherparse::{
     EtherType, Ethernet2Header, IcmpEchoHeader, Icmpv4Header, Icmpv4Type, Icmpv6Header, Icmpv6Type,
     IpDscp, IpEcn, IpFragOffset, IpNumber, Ipv4Header, Ipv6Header, SingleVlanHeader, TcpHeader,
-    UdpHeader, VlanId, VlanPcp,
+    UdpHeader, VlanId, VlanPcp, icmpv4, icmpv6,
 };
 
-use super::{ACK, FIN, Outer, PSH, Packet, RST, SYN, Transport};
+use super::{ACK, FIN, Outer, PSH, Packet, RST, SYN, Transport, Trouble};
 
 pub(super) fn frame(packet: &Packet) -> Vec<u8> {
     let mut bytes = link(packet);
@@ -160,7 +161,7 @@ pub(super) fn transport(packet: &Packet) -> Vec<u8> {
         Transport::Tcp { flags, options } => tcp(packet, *flags, options),
         Transport::Udp { checksum } => udp(packet, *checksum),
         Transport::Echo { reply } => echo(packet, *reply),
-        Transport::TooBig(mtu) => too_big(packet, *mtu),
+        Transport::Error(trouble) => error(packet, *trouble),
         Transport::Raw(_) => Vec::new(),
     };
     bytes.extend(&packet.payload);
@@ -203,14 +204,26 @@ fn echo(packet: &Packet, reply: bool) -> Vec<u8> {
     icmp(packet, v4, v6)
 }
 
-fn too_big(packet: &Packet, mtu: u16) -> Vec<u8> {
-    let needed = DestUnreachableHeader::FragmentationNeeded { next_hop_mtu: mtu };
-    let mtu = u32::from(mtu);
-    icmp(
-        packet,
-        Icmpv4Type::DestinationUnreachable(needed),
-        Icmpv6Type::PacketTooBig { mtu },
-    )
+fn error(packet: &Packet, trouble: Trouble) -> Vec<u8> {
+    let (v4, v6) = match trouble {
+        Trouble::TooBig(mtu) => {
+            let needed = DestUnreachableHeader::FragmentationNeeded { next_hop_mtu: mtu };
+            let mtu = u32::from(mtu);
+            (
+                Icmpv4Type::DestinationUnreachable(needed),
+                Icmpv6Type::PacketTooBig { mtu },
+            )
+        }
+        Trouble::Unreachable => (
+            Icmpv4Type::DestinationUnreachable(DestUnreachableHeader::Port),
+            Icmpv6Type::DestinationUnreachable(DestUnreachableCode::Port),
+        ),
+        Trouble::TimeExceeded => (
+            Icmpv4Type::TimeExceeded(icmpv4::TimeExceededCode::TtlExceededInTransit),
+            Icmpv6Type::TimeExceeded(icmpv6::TimeExceededCode::HopLimitExceeded),
+        ),
+    };
+    icmp(packet, v4, v6)
 }
 
 fn icmp(packet: &Packet, v4: Icmpv4Type, v6: Icmpv6Type) -> Vec<u8> {

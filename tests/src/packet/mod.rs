@@ -104,11 +104,22 @@ pub enum Transport {
         /// The reply.
         reply: bool,
     },
-    /// The family's ICMP error that a packet was longer than this; the payload is the packet's
-    /// beginning.
-    TooBig(u16),
+    /// The family's ICMP message about an error; the payload is the beginning of the packet in
+    /// question.
+    Error(Trouble),
     /// Another protocol, or a fragment without header: the payload alone.
     Raw(u8),
+}
+
+/// What an ICMP error is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// The packet was longer than this.
+    TooBig(u16),
+    /// Nobody listens at its destination port.
+    Unreachable,
+    /// Its hop limit was used up.
+    TimeExceeded,
 }
 
 impl Packet {
@@ -143,15 +154,21 @@ impl Packet {
     /// What its sender is told by its destination if only `mtu` bytes of it would have fit.
     #[must_use]
     pub fn too_big(&self, mtu: u16) -> Self {
-        let at = 14 + 4 * self.tags.len();
-        let quote = &self.bytes()[at..at + 128];
-        let error = Self::new(self.destination, self.source, Transport::TooBig(mtu));
+        let error = self.reported(self.destination, Trouble::TooBig(mtu), 128);
         Self {
             identification: 0,
             traffic_class: if self.source.is_ipv4() { 0xc0 } else { 0 },
             tags: self.tags.clone(),
-            ..error.payload(quote).link(self.to_mac, self.from_mac)
+            ..error.link(self.to_mac, self.from_mac)
         }
+    }
+
+    /// What its sender is told about it by a router, with so many bytes of it quoted at most.
+    #[must_use]
+    pub fn reported(&self, router: SocketAddr, trouble: Trouble, bytes: usize) -> Self {
+        let packet = self.bytes().split_off(14 + 4 * self.tags.len());
+        let quote = &packet[..packet.len().min(bytes)];
+        Self::new(router, self.source, Transport::Error(trouble)).payload(quote)
     }
 
     /// A packet of any other protocol.
@@ -351,8 +368,8 @@ impl Packet {
         match self.transport {
             Transport::Tcp { .. } => 6,
             Transport::Udp { .. } => 17,
-            Transport::Echo { .. } | Transport::TooBig(_) if self.source.is_ipv4() => 1,
-            Transport::Echo { .. } | Transport::TooBig(_) => 58,
+            Transport::Echo { .. } | Transport::Error(_) if self.source.is_ipv4() => 1,
+            Transport::Echo { .. } | Transport::Error(_) => 58,
             Transport::Raw(protocol) => protocol,
         }
     }

@@ -1,6 +1,7 @@
 //! The corpus: every case, in groups.
 
 mod backends;
+mod errors;
 mod firewall;
 mod fragments;
 mod icmp;
@@ -59,6 +60,10 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "icmp",
         cases: icmp::cases,
+    },
+    Group {
+        name: "errors",
+        cases: errors::cases,
     },
     Group {
         name: "strays",
