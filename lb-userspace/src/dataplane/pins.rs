@@ -37,9 +37,10 @@ impl StateMap {
 /// The maps that outlive generations.
 pub(super) fn state_maps(tables: &Tables) -> Vec<StateMap> {
     let features = tables.features();
-    let if_used = |used: Features, entries| if features.has(used) { entries } else { UNUSED };
-    let (v4, v6) = (Features::SERVICES_V4, Features::SERVICES_V6);
-    let (nat4, nat6) = (v4.with(Features::FULL_NAT), v6.with(Features::FULL_NAT));
+    let if_used = |used: bool, entries| if used { entries } else { UNUSED };
+    let families = [Features::SERVICES_V4, Features::SERVICES_V6];
+    let [v4, v6] = families.map(|family| features.has(family));
+    let [nat4, nat6] = families.map(|family| has_ways_back(features, family));
     let flows = tables.flows;
     vec![
         StateMap::new::<FlowKey<V4>, Flow>("FLOWS_V4", if_used(v4, flows)),
@@ -56,6 +57,13 @@ pub(super) fn state_maps(tables: &Tables) -> Vec<StateMap> {
         StateMap::new::<u32, Tally>("RULE_TALLY", RULES),
         StateMap::new::<u32, Tally>("REASON_TALLY", Reason::COUNT),
     ]
+}
+
+/// Whether replies of a family are looked for: backends are of the family of their service, or where
+/// `full-nat` crosses of either.
+fn has_ways_back(features: Features, family: Features) -> bool {
+    let is_nat = features.has(Features::FULL_NAT) || features.has(Features::NAT);
+    is_nat && (features.has(family) || features.has(Features::CROSSING))
 }
 
 /// Makes the directory and checks that it can hold pins.
@@ -135,5 +143,25 @@ fn io(what: &'static str, path: &Path, source: std::io::Error) -> DataplaneError
         what,
         path: path.to_owned(),
         source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_mode_with_replies_has_room_for_its_ways_back() {
+        let (v4, v6) = (Features::SERVICES_V4, Features::SERVICES_V6);
+        let ways = |features: Features| [v4, v6].map(|family| has_ways_back(features, family));
+        for mode in [Features::FULL_NAT, Features::NAT] {
+            assert_eq!(ways(v4.with(mode)), [true, false]);
+            assert_eq!(ways(v6.with(mode)), [false, true]);
+            assert_eq!(ways(v4.with(v6).with(mode)), [true, true]);
+        }
+        let crossing = Features::FULL_NAT.with(Features::CROSSING);
+        assert_eq!(ways(v4.with(crossing)), [true, true]);
+        assert_eq!(ways(v6.with(crossing)), [true, true]);
+        assert_eq!(ways(v4.with(Features::DSR)), [false, false]);
     }
 }
