@@ -7,8 +7,8 @@ use aya_ebpf::bindings::{BPF_ANY, BPF_NOEXIST, xdp_md};
 use aya_ebpf::helpers::generated::{bpf_check_mtu, bpf_ktime_get_coarse_ns};
 use aya_ebpf::helpers::{bpf_get_prandom_u32, bpf_ktime_get_ns};
 use lb_common::abi::{
-    Backend, Features, Flow, FlowKey, PortTable, Reason, Reverse, Rule, Service, ServiceKey, Ticks,
-    V4, V6,
+    Backend, Features, Flow, FlowKey, PathMtu, PortTable, Reason, Reverse, Rule, Service,
+    ServiceKey, Ticks, V4, V6,
 };
 use lb_common::datapath::{Cell, Env, Stage, Tables};
 
@@ -113,6 +113,13 @@ impl Env for Kernel {
         // 5.12).
         unsafe { bpf_check_mtu(self.xdp.cast(), interface, &raw mut mtu, 0, 0) };
         mtu as usize
+    }
+
+    #[inline(always)]
+    fn note_path_mtu(&mut self, backend: [u64; 2], mtu: u32) {
+        let seen = self.now();
+        // A table that refuses one learns it from the next.
+        let _ = maps::PATH_MTUS.insert(backend, PathMtu { mtu, seen }, u64::from(BPF_ANY));
     }
 
     #[inline(always)]

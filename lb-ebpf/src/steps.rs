@@ -35,7 +35,7 @@ macro_rules! steps {
     ($address:ty, $judge:ident, $settle:ident, $renew:ident, $open:ident, $claim:ident,
      $send:ident, $send_across:ident, $deliver:ident, $answer:ident, $answer_across:ident,
      $close:ident, $reply:ident, $control:ident, $echo:ident, $find_quoted:ident,
-     $error_to_backend:ident, $error_to_client:ident, $too_big:ident) => {
+     $learn:ident, $error_to_backend:ident, $error_to_client:ident, $too_big:ident) => {
         impl Steps<$address> for Kernel {
             #[inline(always)]
             fn judge(&self, key: &FlowKey<$address>, ports: bool) -> Ruling {
@@ -136,6 +136,11 @@ macro_rules! steps {
                 key: &mut FlowKey<$address>,
             ) -> Quoted {
                 Quoted($find_quoted(self.xdp, order.0, key))
+            }
+
+            #[inline(always)]
+            fn learn<F: Frame>(&mut self, _: &F, order: Order) -> Departure {
+                Departure($learn(self.xdp, order.0))
             }
 
             #[inline(always)]
@@ -354,6 +359,13 @@ macro_rules! steps {
 
         #[unsafe(no_mangle)]
         #[inline(never)]
+        extern "C" fn $learn(xdp: *mut xdp_md, order: u64) -> u64 {
+            let (frame, mut kernel) = (XdpFrame::new(xdp), Kernel::new(xdp));
+            datapath::learn::<$address, _, _>(&mut kernel, &frame, Order(order)).0
+        }
+
+        #[unsafe(no_mangle)]
+        #[inline(never)]
         extern "C" fn $error_to_backend(
             xdp: *mut xdp_md,
             key: *const FlowKey<$address>,
@@ -457,6 +469,7 @@ steps!(
     control_v4,
     echo_v4,
     find_quoted_v4,
+    learn_v4,
     error_to_backend_v4,
     error_to_client_v4,
     too_big_v4
@@ -478,6 +491,7 @@ steps!(
     control_v6,
     echo_v6,
     find_quoted_v6,
+    learn_v6,
     error_to_backend_v6,
     error_to_client_v6,
     too_big_v6

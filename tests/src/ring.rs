@@ -5,7 +5,7 @@
 //! engine's own; ids, which only number things, are as the tables give them.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use lb_common::abi::{FlowState, Hop, Reason, Tally, Trace, Traffic};
 use lb_userspace::reconcile::Write;
@@ -118,6 +118,8 @@ pub struct State {
     pub flows: BTreeMap<(Table, Tuple), FlowView>,
     /// Ways back.
     pub reverses: BTreeMap<(Table, Tuple), ReverseView>,
+    /// Bytes of the longest packet on the way to an address, as far as routers have said.
+    pub paths: BTreeMap<IpAddr, u32>,
     /// Next values of the cursors by service id.
     pub cursors: BTreeMap<u32, u64>,
     /// Packets by the reason's number.
@@ -167,6 +169,7 @@ impl State {
         let mut lines = Vec::new();
         compare("flow", &self.flows, &actual.flows, &mut lines);
         compare("way back", &self.reverses, &actual.reverses, &mut lines);
+        compare("path", &self.paths, &actual.paths, &mut lines);
         compare("cursor", &self.cursors, &actual.cursors, &mut lines);
         compare("reason", &self.reasons, &actual.reasons, &mut lines);
         compare("rule", &self.rules, &actual.rules, &mut lines);

@@ -29,6 +29,8 @@ pub const PORT_TRIES: u32 = 12;
 /// How many of these tries respect the full time that a port rests after its flow.
 pub const PORT_TRIES_CALM: u32 = 8;
 
+/// Backend addresses whose path MTU is remembered.
+pub const PATHS: u32 = 1024;
 /// ICMP errors that a CPU sends in a tick, about a second.
 pub const ERRORS: u32 = 100;
 

@@ -12,6 +12,7 @@ pub mod counters;
 pub mod features;
 pub mod flow;
 pub mod limits;
+pub mod path;
 #[cfg(feature = "user")]
 mod pod;
 pub mod reason;
@@ -24,6 +25,7 @@ pub use backend::{AddressFamily, Backend, BackendState, Hop};
 pub use counters::{ErrorLimit, Tally, Traffic};
 pub use features::{Features, Settings};
 pub use flow::{Flow, FlowKey, FlowState, Reverse, Ticks};
+pub use path::PathMtu;
 pub use reason::Reason;
 pub use rule::{Action, PortTable, Row, Rule};
 pub use service::{Forward, Scheduler, Service, ServiceKey, Slots};

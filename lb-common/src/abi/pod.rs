@@ -2,8 +2,8 @@
 #![expect(unsafe_code, reason = "`aya::Pod` is an unsafe trait")]
 
 use super::{
-    Backend, Flow, FlowKey, Reverse, Row, Rule, Service, ServiceKey, Settings, Tally, Trace,
-    Traffic, V4, V6,
+    Backend, Flow, FlowKey, PathMtu, Reverse, Row, Rule, Service, ServiceKey, Settings, Tally,
+    Trace, Traffic, V4, V6,
 };
 
 macro_rules! pod {
@@ -22,6 +22,7 @@ pod!(
     FlowKey<V4>,
     FlowKey<V6>,
     Reverse,
+    PathMtu,
     Row,
     Rule,
     Service,

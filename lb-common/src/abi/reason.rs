@@ -96,6 +96,9 @@ reasons! {
     NoChecksum = 24, "no_checksum", Drop;
     /// An ICMP error about a flow, sent to whoever sent the packet that it quotes.
     IcmpError = 25, "icmp_error", Forward;
+    /// An ICMP error that a tunnel's packet was too long for the way to its backend, which the daemon
+    /// heeds; the host gets it too.
+    PathMtu = 26, "path_mtu", Pass;
 }
 
 impl Reason {

@@ -28,6 +28,9 @@ pub trait Env: Steps<V4> + Steps<V6> {
     /// Bytes of the longest packet that an interface takes; 0 if that is not known.
     fn link_mtu(&self, interface: u32) -> usize;
 
+    /// Remembers how many bytes the way to a backend takes, by the common form of its address.
+    fn note_path_mtu(&mut self, backend: [u64; 2], mtu: u32);
+
     /// Coarse monotonic time.
     fn now(&self) -> Ticks;
 

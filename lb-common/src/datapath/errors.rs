@@ -168,3 +168,15 @@ pub fn error_to_client<A: Family, F: Frame, E: Env + Tables<A>>(
     let written = quote::translate(frame, place, to.remote, key, &to, &hop);
     Departure::rewritten(written, hop.interface)
 }
+
+/// Learns from an error about a packet of a tunnel of ours how long those may be.
+#[inline(always)]
+pub fn learn<A: Family, F: Frame, E: Env>(env: &mut E, frame: &F, order: Order) -> Departure {
+    match quote::tunnel_mtu::<A, F>(frame, order.place()) {
+        Some((backend, mtu)) => {
+            env.note_path_mtu(backend.wide(), mtu);
+            Departure::refused(Reason::PathMtu)
+        }
+        None => Departure::OTHER,
+    }
+}

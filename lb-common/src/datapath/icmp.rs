@@ -3,7 +3,7 @@
 
 use super::departure::{Departure, Order, Owner};
 use super::{Env, Frame, Notes, Sent, Steps, Tables, errors, service};
-use crate::abi::Reason;
+use crate::abi::{Features, Reason};
 use crate::wire::translation::Place;
 use crate::wire::{Family, Packet, ethernet, icmp};
 
@@ -30,7 +30,7 @@ pub(super) fn other<A: Family, F: Frame, E: Env + Steps<A>>(
     })
 }
 
-/// Answers an echo request, or passes an error on; other messages are the host's.
+/// Answers an echo request, or passes an error on or learns from it; other messages are the host's.
 #[inline(always)]
 pub fn control<A: Family, F: Frame, E: Env + Steps<A>>(
     env: &mut E,
@@ -47,6 +47,10 @@ pub fn control<A: Family, F: Frame, E: Env + Steps<A>>(
         return passed;
     }
     *owner = Owner::default();
+    let features = env.features();
+    if features.has(Features::IPIP) || features.has(Features::GUE) {
+        return <E as Steps<A>>::learn(env, frame, order);
+    }
     Departure::OTHER
 }
 

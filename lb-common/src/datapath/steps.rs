@@ -6,7 +6,7 @@
 use super::{
     Departure, Env, Frame, Order, Owner, Quoted, Ruling, Settled, Tables, answer, answer_across,
     claim, close, control, crosses, echo, error_to_backend, error_to_client, find_quoted, judge,
-    open, renew, report_too_big, send, send_across, settle,
+    learn, open, renew, report_too_big, send, send_across, settle,
 };
 use crate::abi::{Features, FlowKey};
 use crate::wire::{Family, TcpFlags};
@@ -131,6 +131,15 @@ pub trait Steps<A: Family>: Tables<A> + Tables<A::Other> {
         Self: Env + Sized,
     {
         find_quoted::<A, F, Self>(self, frame, order, key)
+    }
+
+    /// [`learn`] as a step of its own.
+    #[inline(always)]
+    fn learn<F: Frame>(&mut self, frame: &F, order: Order) -> Departure
+    where
+        Self: Env + Sized,
+    {
+        learn::<A, F, Self>(self, frame, order)
     }
 
     /// [`error_to_backend`] as a step of its own.

@@ -90,6 +90,8 @@ pub trait Family: Address {
     const ECHO_REPLY: u8;
     /// Type and code of the control message that a packet was too long.
     const TOO_BIG: (u8, u8);
+    /// Bytes of the longest packet that every link takes, be it what routers say or not.
+    const MTU_MIN: u32;
     /// DSCP and ECN of control messages about errors.
     const ERROR_CLASS: u8;
     /// Bytes of a header without options or extensions.

@@ -25,6 +25,8 @@ impl Family for V4 {
     const ECHO_REQUEST: u8 = 8;
     const ECHO_REPLY: u8 = 0;
     const TOO_BIG: (u8, u8) = (3, 4);
+    /// RFC 791 says 68; Linux believes nobody who says less than 552.
+    const MTU_MIN: u32 = 552;
     /// RFC 1812, section 4.3.2.5: internetwork control.
     const ERROR_CLASS: u8 = 0xc0;
     const HEADER_LENGTH: usize = Ipv4Hdr::LEN;

@@ -6,8 +6,9 @@ use super::header::{Header, Icmp};
 use super::icmp::HEADER_LENGTH;
 use super::translation::Place;
 use super::transport::{self, TCP, UDP};
+use super::tunnel::GUE_PORT;
 use super::{Family, Frame, ethernet};
-use crate::abi::{FlowKey, Hop};
+use crate::abi::{FlowKey, Hop, V4, V6};
 
 /// Offset of the ports in a TCP and in a UDP header, and their length.
 const PORTS: usize = 4;
@@ -39,6 +40,33 @@ pub fn flow<A: Family, F: Frame>(frame: &F, place: Place) -> Option<FlowKey<A>> 
         (source, source_port),
         protocol,
     ))
+}
+
+/// Reads how many bytes of a tunnel's packet would have been let through, and the tunnel's far end.
+/// `None` if the message at the place says nothing of a tunnel of whom it is sent to.
+#[inline(always)]
+pub fn tunnel_mtu<A: Family, F: Frame>(frame: &F, place: Place) -> Option<(A, u32)> {
+    let quote_at = place.payload_at + HEADER_LENGTH;
+    let header = Icmp::view(frame, place.payload_at)?;
+    // Of IPv4 the field has two bytes; no packet is longer than those can say.
+    let [_, _, high, low] = header.rest;
+    let mtu = u16::from_be_bytes([high, low]);
+    // Routers from before RFC 1191 say zero.
+    if (header.kind, header.code) != A::TOO_BIG || mtu == 0 {
+        return None;
+    }
+    let (protocol, transport_at) = A::quoted(frame, quote_at)?;
+    let is_tunnel = match protocol {
+        V4::PROTOCOL | V6::PROTOCOL => true,
+        UDP => {
+            let [_, _, high, low] = *frame.bytes::<PORTS>(transport_at)?;
+            u16::from_be_bytes([high, low]) == GUE_PORT
+        }
+        _ => false,
+    };
+    let (source, destination) = A::addresses(frame, quote_at)?;
+    let (_, told) = A::addresses(frame, place.at)?;
+    (is_tunnel && source == told).then_some((destination, u32::from(mtu).max(A::MTU_MIN)))
 }
 
 /// Sends an error about the flow `from` on as one about `to`, both as [`flow`] reads them, from

@@ -100,6 +100,9 @@ pub struct BackendStats {
     pub detail: String,
     /// The Ethernet address its packets are sent to; `None` while unresolved.
     pub next_hop: Option<String>,
+    /// Bytes of the longest packet that the way to it takes: what the route says, or less if a router
+    /// on the way has said so; `None` while that is not known.
+    pub mtu: Option<u16>,
     /// Its traffic.
     pub traffic: Traffic,
 }

@@ -151,6 +151,7 @@ pub(super) fn render(services: &[&ServiceStats], output: Output) -> String {
         Left("STATE"),
         Right("WEIGHT"),
         Left("NEXT HOP"),
+        Right("MTU"),
         Left("DETAIL"),
     ];
     let mut table = Table::new(columns, output);
@@ -161,6 +162,7 @@ pub(super) fn render(services: &[&ServiceStats], output: Output) -> String {
             state_cell(backend.state),
             cell(backend.weight),
             cell(backend.next_hop.as_deref().unwrap_or("unresolved")),
+            cell(backend.mtu.map_or("-".to_owned(), |mtu| mtu.to_string())),
             cell(&backend.detail),
         ]);
     }

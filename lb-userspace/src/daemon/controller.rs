@@ -257,7 +257,7 @@ impl Controller {
         }
     }
 
-    /// Once a second: blocks end, and unresolved next hops are asked for again.
+    /// Once a second: blocks end, unresolved next hops are asked for again, and path MTUs are learned.
     pub(super) async fn tick(&mut self) {
         let now = Timestamp::now();
         // Asked of the checked document first: reading the text of a large one takes its time.
@@ -272,6 +272,23 @@ impl Controller {
         }
         if self.hops.any_unresolved() {
             self.rerouted().await;
+        }
+        self.learn_paths();
+    }
+
+    /// Takes what the program has learned of the paths to the backends.
+    fn learn_paths(&mut self) {
+        let learned = match self.dataplane.path_mtus() {
+            Ok(learned) => learned,
+            Err(error) => {
+                tracing::warn!(%error, "path MTUs are not learned");
+                return;
+            }
+        };
+        if self.hops.learn(learned) {
+            tracing::debug!("path MTUs changed");
+            let document = self.store.document().clone();
+            self.renew(&document);
         }
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::compile::Way;
+use crate::dataplane::PathMtus;
 use crate::document::Document;
 use crate::route::{NextHop, Routes};
 
@@ -11,6 +12,8 @@ use crate::route::{NextHop, Routes};
 #[derive(Debug, Default)]
 pub(super) struct Hops {
     ways: BTreeMap<IpAddr, Result<NextHop, String>>,
+    /// What routers on the ways have said.
+    learned: PathMtus,
 }
 
 impl Hops {
@@ -62,7 +65,23 @@ impl Hops {
     /// The way as the program takes it.
     pub(super) fn way(&self, address: IpAddr) -> Way {
         let known = self.ways.get(&address).and_then(|way| way.as_ref().ok());
-        known.map(NextHop::way).unwrap_or_default()
+        let way = known.map(NextHop::way).unwrap_or_default();
+        match self.learned.get(&address) {
+            Some(&mtu) if way.mtu == 0 || mtu < way.mtu => Way { mtu, ..way },
+            _ => way,
+        }
+    }
+
+    /// Bytes of the longest packet on the way, for listings.
+    pub(super) fn mtu(&self, address: IpAddr) -> Option<u16> {
+        Some(self.way(address).mtu).filter(|mtu| *mtu != 0)
+    }
+
+    /// Takes what routers have said; whether it differs from the last.
+    pub(super) fn learn(&mut self, learned: PathMtus) -> bool {
+        let changed = learned != self.learned;
+        self.learned = learned;
+        changed
     }
 
     /// The Ethernet address of the next hop, for listings.

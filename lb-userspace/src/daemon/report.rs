@@ -207,6 +207,7 @@ impl Controller {
             state,
             detail,
             next_hop: self.hops.mac(backend.address.ip()),
+            mtu: self.hops.mtu(backend.address.ip()),
             traffic: traffic(counters.backends.get(&id)),
         }
     }

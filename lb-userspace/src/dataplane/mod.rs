@@ -12,6 +12,7 @@ mod fill;
 mod generation;
 mod grace;
 mod host;
+mod paths;
 mod pins;
 mod slots;
 
@@ -23,6 +24,7 @@ pub use decapsulation::{Decapsulation, Frames};
 pub use error::DataplaneError;
 pub use generation::{Generation, Logger, Verified};
 pub use host::Host;
+pub use paths::PathMtus;
 
 use crate::document::XdpMode;
 use crate::ids::Fresh;
@@ -137,6 +139,14 @@ impl Dataplane {
         match &self.running {
             Some((generation, tables)) => counters::read(generation, tables),
             None => Ok(Counters::default()),
+        }
+    }
+
+    /// What the program has learned of the paths to the backends.
+    pub fn path_mtus(&self) -> Result<PathMtus, DataplaneError> {
+        match &self.running {
+            Some((generation, _)) => paths::read(generation),
+            None => Ok(PathMtus::new()),
         }
     }
 

@@ -1,5 +1,7 @@
 //! What is expected of one frame.
 
+use std::net::IpAddr;
+
 use lb_common::abi::trace::NONE;
 use lb_common::abi::{Reason, Tally, Trace, Traffic};
 
@@ -33,6 +35,8 @@ pub enum Change {
     Reverse(Table, Tuple, Option<ReverseView>),
     /// A service's cursor has moved on by one.
     Cursor(u32),
+    /// So many bytes is what the way to an address takes.
+    Path(IpAddr, u32),
 }
 
 impl Expect {
@@ -203,6 +207,9 @@ impl Change {
                     gone.is_some(),
                     "the case takes away a way that is not there"
                 );
+            }
+            Self::Path(address, mtu) => {
+                state.paths.insert(*address, *mtu);
             }
             Self::Cursor(service) => *state.cursors.entry(*service).or_default() += 1,
         }

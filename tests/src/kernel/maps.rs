@@ -5,7 +5,8 @@ use std::net::IpAddr;
 
 use aya::Pod;
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray};
-use lb_common::abi::{Backend, Flow, FlowKey, Reverse, Tally, Ticks, Traffic, V4, V6};
+use lb_common::abi::address::narrow;
+use lb_common::abi::{Backend, Flow, FlowKey, PathMtu, Reverse, Tally, Ticks, Traffic, V4, V6};
 use lb_userspace::dataplane::Generation;
 
 use crate::ring::{FlowView, State, Table, Tuple};
@@ -35,6 +36,10 @@ const IDS: u32 = 256;
 pub(super) fn state(generation: &Generation, now: Ticks) -> State {
     let mut state = State {
         cursors: cursors(generation),
+        paths: entries::<[u64; 2], PathMtu>(generation, "PATH_MTUS")
+            .into_iter()
+            .map(|(address, path)| (narrow(address), path.mtu))
+            .collect(),
         reasons: counters(generation, "REASON_TALLY", Tally::merge),
         rules: counters(generation, "RULE_TALLY", Tally::merge),
         services: counters(generation, "SERVICE_TRAFFIC", Traffic::merge),

@@ -168,7 +168,9 @@ impl Packet {
     pub fn reported(&self, router: SocketAddr, trouble: Trouble, bytes: usize) -> Self {
         let packet = self.bytes().split_off(14 + 4 * self.tags.len());
         let quote = &packet[..packet.len().min(bytes)];
-        Self::new(router, self.source, Transport::Error(trouble)).payload(quote)
+        let outside = self.outer.map(|outer| SocketAddr::new(outer.source, 0));
+        let sender = outside.unwrap_or(self.source);
+        Self::new(router, sender, Transport::Error(trouble)).payload(quote)
     }
 
     /// A packet of any other protocol.

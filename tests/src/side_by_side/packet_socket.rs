@@ -1,13 +1,12 @@
 //! Sends the same frames through a packet socket, for kernels without live frames.
 
 use std::io;
-use std::mem::size_of;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 
-use anyhow::{Context, Result};
-use nix::net::if_::if_nametoindex;
+use anyhow::{Context as _, Result};
 
 use super::template::{Flood, LENGTH};
+use crate::lab::packet_socket;
 
 /// Frames in one system call. The sources of a flood take turns over this many frames at most.
 const FRAMES_PER_CALL: usize = 1024;
@@ -22,30 +21,7 @@ pub(crate) struct PacketSocket {
 impl PacketSocket {
     /// Opens a socket on `device` of the calling thread's namespace.
     pub(crate) fn new(device: &str, flood: &Flood) -> Result<Self> {
-        // SAFETY: takes no pointers.
-        let answer =
-            unsafe { libc::socket(libc::AF_PACKET, libc::SOCK_RAW | libc::SOCK_CLOEXEC, 0) };
-        if answer < 0 {
-            return Err(io::Error::last_os_error()).context("cannot open a packet socket");
-        }
-        // SAFETY: the call succeeded, so this is a new descriptor that nobody else owns.
-        let socket = unsafe { OwnedFd::from_raw_fd(answer) };
-        // SAFETY: all zeros is a valid `sockaddr_ll`, an aggregate of integers.
-        let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
-        address.sll_family = libc::AF_PACKET as libc::sa_family_t;
-        address.sll_ifindex = if_nametoindex(device)?.cast_signed();
-        // SAFETY: `address` is a complete `sockaddr_ll`, and its size is given.
-        let bound = unsafe {
-            libc::bind(
-                socket.as_raw_fd(),
-                (&raw const address).cast(),
-                size_of::<libc::sockaddr_ll>() as libc::socklen_t,
-            )
-        };
-        if bound < 0 {
-            return Err(io::Error::last_os_error())
-                .with_context(|| format!("cannot bind a packet socket to {device}"));
-        }
+        let socket = packet_socket(device)?;
         let frames = (0..FRAMES_PER_CALL as u32).map(|number| flood.frame(number));
         Ok(Self {
             socket,

@@ -1,5 +1,6 @@
 //! What does not depend on the address family.
 
+use lb_common::abi::address::narrow;
 use lb_common::abi::{Backend, Features, PortTable, Reason, Rule, Tally, Ticks, V4, V6};
 use lb_common::datapath::{Env, Steps};
 
@@ -30,6 +31,10 @@ impl Env for World {
 
     fn link_mtu(&self, _: u32) -> usize {
         LINK_MTU
+    }
+
+    fn note_path_mtu(&mut self, backend: [u64; 2], mtu: u32) {
+        self.counted.paths.insert(narrow(backend), mtu);
     }
 
     fn now(&self) -> Ticks {

@@ -7,10 +7,13 @@ use std::net::SocketAddr;
 
 use lb_tests::lab::client::{connect, http_get, udp_ask};
 use lb_tests::lab::server::echoed_by;
-use lb_tests::lab::{Lab, Plan, Process};
+use lb_tests::lab::{Lab, Plan, Process, send_frame, wait_until};
+use lb_tests::packet::{Packet, Trouble};
 use nix::sys::signal::Signal;
 
-use crate::scene::{BOUND, backend, connections, greeting, lb, packets, skips, tally, vip};
+use crate::scene::{
+    BOUND, backend, backend_stats, connections, greeting, lb, packets, skips, tally, vip,
+};
 
 /// The outer sources; no host has them, and nobody answers to them.
 const SOURCES: [&str; 2] = ["172.16.0.0/16", "100::/64"];
@@ -220,4 +223,45 @@ fn tunnels_of_strangers_are_dropped() {
         .iter()
         .filter(|log| log.contains("dropped 1 of other sources"));
     assert_eq!(dropped.count(), 1, "{logs:?}");
+}
+
+#[test]
+fn the_path_mtu_of_a_tunnel_is_learned() {
+    if skips() {
+        return;
+    }
+    let lab = Lab::builder().dsr().build().unwrap();
+    let unpacking = unpack(&lab, &SOURCES);
+    let daemon = lab
+        .start_daemon(&lb(), &document("ipip", false, false))
+        .unwrap();
+    let mtus = || {
+        let numbers = (1..=BACKENDS).map(|number| backend(number, false, Plan::ECHO_PORT));
+        let stats = numbers.map(|address| backend_stats(&daemon, "echo", address));
+        stats.map(|stats| stats.mtu).collect::<Vec<_>>()
+    };
+    assert_eq!(mtus(), [Some(1500); BACKENDS as usize]);
+    // As a router before the backend would say it, with as little as it may quote.
+    let far = backend(1, false, 0);
+    let sent = Packet::raw("172.16.0.9:0".parse().unwrap(), far, 4);
+    let error = sent
+        .reported(far, Trouble::TooBig(1400), 28)
+        .link(Plan::backend(1).mac_bytes(), Plan::BALANCER.mac_bytes());
+    lab.backend(1)
+        .unwrap()
+        .enter(|| send_frame(Plan::INTERFACE, &error.bytes()))
+        .unwrap()
+        .unwrap();
+    let learned = [Some(1400), Some(1500), Some(1500)];
+    wait_until("the daemon learns the path MTU", BOUND, || {
+        Ok((mtus() == learned).then_some(()))
+    })
+    .unwrap();
+    assert_eq!(packets(&daemon, "path_mtu"), 1);
+    let large = vip(false, Plan::ECHO_PORT);
+    for _ in 1..=BACKENDS {
+        lab.client().enter(|| exchange(large)).unwrap().unwrap();
+    }
+    daemon.stop().unwrap();
+    stop(unpacking);
 }

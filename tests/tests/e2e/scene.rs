@@ -111,11 +111,18 @@ pub(crate) fn document(services: &[Service], more: &str) -> String {
 pub(crate) const QUICK_CHECK: &str = "check = { kind = \"http\", path = \"/healthz\", port = 8080, \
     interval = \"200ms\", timeout = \"150ms\", rise = 2, fall = 2 }";
 
+/// How many packets left for each reason that there was.
+pub(crate) fn reasons(daemon: &Daemon) -> BTreeMap<String, u64> {
+    let reasons = daemon.stats().unwrap().reasons.into_iter();
+    let counted = reasons.filter(|counted| counted.packets > 0);
+    counted
+        .map(|counted| (counted.name, counted.packets))
+        .collect()
+}
+
 /// How many packets left for a reason.
 pub(crate) fn packets(daemon: &Daemon, reason: &str) -> u64 {
-    let reasons = daemon.stats().unwrap().reasons;
-    let found = reasons.iter().find(|counted| counted.name == reason);
-    found.map_or(0, |counted| counted.packets)
+    reasons(daemon).get(reason).copied().unwrap_or(0)
 }
 
 /// One service's counters.

@@ -29,14 +29,15 @@ fn modes_that_leave_the_packet_alone_keep_the_port() {
 }
 
 #[test]
-fn only_tunnels_lead_to_the_other_family() {
+fn only_tunnels_and_full_nat_lead_to_the_other_family() {
     for (forward, why) in [
-        ("full-nat", "`full-nat` translates between ports, not"),
+        ("nat", "`nat` keeps the client's address"),
         ("dsr", "`dsr` leaves the packet as it is"),
     ] {
         let rest = by(forward).replace("10.0.0.11:8080", "[fd00::11]:80");
         refuses(&rest, "\"[fd00::11]:80\"", KEY, why, "IPv4 address");
     }
+    good(&by("full-nat").replace("10.0.0.11:8080", "[fd00::11]:8080"));
     for forward in ["ipip", "gue"] {
         let rest = by(forward).replace("10.0.0.11:8080", "[fd00::11]:80");
         good(&rest.replace("172.16.0.0/16", "100::/64"));

@@ -128,11 +128,6 @@ fn backends_that_are_not() {
         ("0.0.0.0:80", "unspecified", "own address"),
         ("224.0.0.9:80", "multicast", "own address"),
         ("192.0.2.10:81", "the VIP itself", "own address"),
-        (
-            "[fd00::1]:80",
-            "is IPv6 and the VIP 192.0.2.10:80/tcp is IPv4",
-            "IPv4 address",
-        ),
     ] {
         let place = format!("\"{address}\"");
         let rest = web("\"10.0.0.11:8080\"", &place);
@@ -219,10 +214,10 @@ fn words_that_are_not() {
         "not known",
         "did you mean `round-robin`?",
     );
-    let rest = web("backend", "forward = \"nat\"\nbackend");
+    let rest = web("backend", "forward = \"snat\"\nbackend");
     refuses(
         &rest,
-        "\"nat\"",
+        "\"snat\"",
         "service[0].forward",
         "not known",
         "`full-nat`, `nat`, `dsr`, `ipip` or `gue`",

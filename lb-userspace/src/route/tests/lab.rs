@@ -7,6 +7,7 @@ use std::fs::File;
 use std::os::fd::AsFd;
 use std::process::Command;
 use std::thread;
+use std::time::Duration;
 
 use nix::sched::{CloneFlags, setns, unshare};
 
@@ -62,7 +63,21 @@ impl Lab {
         lab.far("address add 10.0.0.2/24 dev veth1");
         lab.far("address add 2001:db8::2/64 dev veth1 nodad");
         lab.far("address add fe80::2/64 dev veth1 nodad");
+        lab.wait_for_local_route("2001:db8::1");
         Some(lab)
+    }
+
+    /// Waits until the kernel has the route to an IPv6 address of the near side's own, which it lays
+    /// some time after the address is there.
+    #[expect(clippy::unused_self, reason = "as below")]
+    fn wait_for_local_route(&self, address: &str) {
+        let is_there = || {
+            thread::sleep(Duration::from_millis(5));
+            let mut command = Command::new("ip");
+            let output = command.args(["-6", "route", "get", address]).output();
+            output.unwrap().stdout.starts_with(b"local ")
+        };
+        assert!((0..400).any(|_| is_there()), "{address} has no local route");
     }
 
     fn near_path(&self) -> String {

@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use lb_common::abi::Reason;
 use lb_userspace::document::Forward;
 
-use crate::case::{Case, Expect, Scene};
-use crate::packet::{ACK, Packet, Trouble};
+use crate::case::{Case, Change, Expect, Scene};
+use crate::packet::{ACK, Outer, Packet, Trouble};
 use crate::world::OUR_MAC;
 
 const TROUBLES: [(&str, Trouble); 3] = [
@@ -28,6 +28,9 @@ pub(super) fn cases() -> Vec<Case> {
         cases.push(nobodys(scene));
         if scene.is_nat() {
             cases.push(to_client(scene));
+        }
+        if scene.forward.is_tunnel() {
+            cases.push(about_tunnel(scene));
         }
     }
     cases
@@ -118,6 +121,39 @@ fn to_client(scene: Scene) -> Case {
             let told = told.hop_limit(63).sent_to(&Scene::client_hop());
             case = case.packet(&format!("{name}, {bytes} bytes"), &error, expect(&told));
         }
+    }
+    case
+}
+
+/// What a router on the way to a backend says of a tunnel's packet.
+fn about_tunnel(scene: Scene) -> Case {
+    let far = scene.backend(0);
+    let sent = scene.at_backend(&scene.following(0), 0);
+    let said = |trouble: Trouble| sent.reported(scene.backend(1), trouble, 1000);
+    let too_big = |mtu: u16| said(Trouble::TooBig(mtu));
+    let learned = |mtu: u32| Expect::pass(Reason::PathMtu).change([Change::Path(far.ip(), mtu)]);
+    let least = if far.is_ipv4() { 552 } else { 1280 };
+    let pass = || Expect::pass(Reason::OtherProtocol);
+    let mut elsewhere = too_big(1300);
+    elsewhere.destination = SocketAddr::new(scene.backend(2).ip(), 0);
+    let mut other = sent.clone();
+    if let Some(Outer {
+        udp: Some(ports), ..
+    }) = &mut other.outer
+    {
+        ports.1 = 4789;
+    }
+    let other = other.reported(scene.backend(1), Trouble::TooBig(1300), 1000);
+    let mut case = scene
+        .begin("the path MTU of a tunnel is learned")
+        .packet("too big", &too_big(1400), learned(1400))
+        .packet("less", &too_big(1300), learned(1300))
+        .packet("less than any link has", &too_big(100), learned(least))
+        .packet("nothing said", &too_big(0), pass())
+        .packet("unreachable", &said(Trouble::Unreachable), pass())
+        .packet("to another", &elsewhere, pass());
+    if scene.forward == Forward::Gue {
+        case = case.packet("of no tunnel", &other, pass());
     }
     case
 }

@@ -161,6 +161,7 @@ fn of_backend(backend: &lb_userspace::document::Backend) -> BackendStats {
         state: BackendState::Up,
         detail: String::new(),
         next_hop: None,
+        mtu: None,
         traffic: traffic(),
     }
 }

@@ -124,6 +124,8 @@ impl<'e> Env for Cpu<'e> {
         LINK_MTU
     }
 
+    fn note_path_mtu(&mut self, _: [u64; 2], _: u32) {}
+
     fn now(&self) -> Ticks {
         self.pause();
         // Even CPUs are behind by a tick.
