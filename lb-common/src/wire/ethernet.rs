@@ -18,6 +18,10 @@ pub struct Link {
     pub multicast: bool,
 }
 
+/// What stands between the addresses and the `EtherType` of the network header.
+#[derive(Debug, Clone, Copy)]
+pub struct Tags([[u8; size_of::<Tag>()]; VLAN_TAGS]);
+
 /// A network protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Network {
@@ -34,6 +38,8 @@ const IPV6: [u8; 2] = (EtherType::Ipv6 as u16).to_ne_bytes();
 const TAG: [u8; 2] = (EtherType::Ieee8021q as u16).to_ne_bytes();
 const SERVICE_TAG: [u8; 2] = (EtherType::Ieee8021ad as u16).to_ne_bytes();
 
+/// No offset of a network header exceeds this: 22, behind two tags.
+const AT_MASK: usize = 0x1f;
 /// Bytes of both addresses.
 const ADDRESSES: usize = 12;
 
@@ -109,18 +115,11 @@ pub fn lift<F: Frame>(frame: &mut F, by: usize, at: usize, network: Network) -> 
     relocate(frame, (by, 0), at, network)
 }
 
-/// Moves the header of a frame towards the end like [`lower`], any number of bytes; the addresses are
-/// left to [`readdress`].
-#[inline(always)]
-pub fn sink<F: Frame>(frame: &mut F, by: usize, at: usize, network: Network) -> Option<()> {
-    relocate(frame, (0, by), at, network)
-}
-
 /// Moves the header of a frame, before a network header at `at`, `by` bytes towards the end, over
 /// what it carries; at least twelve bytes, so that it is not moved over itself.
 #[inline(always)]
 pub fn lower<F: Frame>(frame: &mut F, by: usize, at: usize, network: Network) -> Option<()> {
-    sink(frame, by, at, network)?;
+    relocate(frame, (0, by), at, network)?;
     // Word by word: all at once would be a call of `memmove`.
     for word_at in (0..ADDRESSES).step_by(4) {
         let word = *frame.bytes::<4>(word_at)?;
@@ -129,7 +128,7 @@ pub fn lower<F: Frame>(frame: &mut F, by: usize, at: usize, network: Network) ->
     Some(())
 }
 
-/// Moves tags from behind one offset to behind another, and tells what follows them. Both are read
+/// Moves tags from behind one offset to behind another, and tells what follows them. All are read
 /// before the first is written, because they may be moved over each other.
 #[inline(always)]
 fn relocate<F: Frame>(
@@ -138,19 +137,49 @@ fn relocate<F: Frame>(
     at: usize,
     network: Network,
 ) -> Option<()> {
-    const TAG_BYTES: usize = size_of::<Tag>();
-    let ether_type = network.ether_type()?;
-    let [first_at, second_at] = [ADDRESSES, ADDRESSES + TAG_BYTES];
-    if second_at < at {
-        let first = *frame.bytes::<TAG_BYTES>(from + first_at)?;
-        if second_at + TAG_BYTES < at {
-            let second = *frame.bytes::<TAG_BYTES>(from + second_at)?;
-            *frame.bytes_mut(to + second_at)? = second;
+    let tags = Tags::read(frame, from, at)?;
+    tags.write(frame, to, at, network)
+}
+
+impl Tags {
+    const BYTES: usize = size_of::<Tag>();
+
+    /// Reads those before a network header at `at` in a header at offset `from`.
+    #[inline(always)]
+    pub fn read<F: Frame>(frame: &F, from: usize, at: usize) -> Option<Self> {
+        let [first_at, second_at] = [ADDRESSES, ADDRESSES + Self::BYTES];
+        let mut tags = [[0; Self::BYTES]; VLAN_TAGS];
+        if second_at < at {
+            tags[0] = *frame.bytes(from + first_at)?;
         }
-        *frame.bytes_mut(to + first_at)? = first;
+        if second_at + Self::BYTES < at {
+            tags[1] = *frame.bytes(from + second_at)?;
+        }
+        Some(Self(tags))
     }
-    *frame.bytes_mut(to + at.checked_sub(size_of_val(&ether_type))?)? = ether_type;
-    Some(())
+
+    /// Writes them into a header at offset `to`, and what follows them.
+    #[inline(always)]
+    pub fn write<F: Frame>(
+        self,
+        frame: &mut F,
+        to: usize,
+        at: usize,
+        network: Network,
+    ) -> Option<()> {
+        let [first_at, second_at] = [ADDRESSES, ADDRESSES + Self::BYTES];
+        let ether_type = network.ether_type()?;
+        if second_at < at {
+            *frame.bytes_mut(to + first_at)? = self.0[0];
+        }
+        if second_at + Self::BYTES < at {
+            *frame.bytes_mut(to + second_at)? = self.0[1];
+        }
+        // Older verifiers do not follow that the one lies behind the other.
+        let type_at = at.wrapping_sub(size_of_val(&ether_type)) & AT_MASK;
+        *frame.bytes_mut(to + type_at)? = ether_type;
+        Some(())
+    }
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! From one address family to the other (RFC 7915).
 
 use super::checksum::Delta;
+use super::ethernet::{self, Tags};
 use super::ip::Outline;
 use super::transport::{self, UDP};
-use super::{Family, Frame, Outer, ethernet};
+use super::{Family, Frame, Outer};
 use crate::abi::{FlowKey, Hop, Reason};
 
 /// The longest packet that IPv4 routers may still cut: every IPv6 link takes it whole in the other
@@ -68,14 +69,13 @@ pub fn cross<A: Family, F: Frame>(
     // The verifier does not see that the one lies behind the other.
     let old = payload_at.wrapping_sub(at) & OFFSET_MASK;
     let new = <A::Other as Family>::HEADER_LENGTH;
+    // Held while the head is resized: older verifiers do not follow that an offset which is what
+    // one is longer than the other is not below zero.
+    let tags = Tags::read(frame, 0, at).ok_or(Reason::RewriteFailed)?;
     if new > old {
-        let by = new - old;
-        frame.grow_head(by).ok_or(Reason::NoHeadroom)?;
-        ethernet::lift(frame, by, at, network).ok_or(Reason::RewriteFailed)?;
+        frame.grow_head(new - old).ok_or(Reason::NoHeadroom)?;
     } else {
-        let by = old - new;
-        ethernet::sink(frame, by, at, network).ok_or(Reason::RewriteFailed)?;
-        frame.shrink_head(by).ok_or(Reason::RewriteFailed)?;
+        frame.shrink_head(old - new).ok_or(Reason::RewriteFailed)?;
     }
     let payload_length = outline.length - old;
     let outer = Outer {
@@ -93,6 +93,7 @@ pub fn cross<A: Family, F: Frame>(
         .address(from.local, to.local);
     transport::readdress(frame, at + new, to, delta)
         .and_then(|()| <A::Other as Family>::write_outer(frame, at, &outer))
+        .and_then(|()| tags.write(frame, 0, at, network))
         .and_then(|()| ethernet::readdress(frame, hop))
         .ok_or(Reason::RewriteFailed)
 }
