@@ -1,5 +1,6 @@
 //! The engine's environment, answered by BPF maps and functions.
 
+use core::arch::asm;
 use core::intrinsics::{AtomicOrdering, atomic_xadd};
 use core::ptr;
 
@@ -38,6 +39,14 @@ impl<V: Copy> Cell<V> for Value<V> {
         // SAFETY: a pointer from a map lookup, valid until the program returns. Other CPUs may
         // write at the same time; any bytes are valid values.
         unsafe { *self.0 }
+    }
+
+    #[inline(always)]
+    fn reload(&self) -> V {
+        // The compiler takes what it has read before for what is there, or reads in another order.
+        // SAFETY: no instruction.
+        unsafe { asm!("", options(nostack, preserves_flags)) };
+        self.load()
     }
 
     #[inline(always)]

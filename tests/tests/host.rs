@@ -6,6 +6,7 @@ use lb_common::abi::Reason;
 use lb_tests::case::{Case, Proof, Scene, Step, corpus, prove, rounds};
 use lb_tests::packet::verify;
 use lb_tests::ring::Ring as _;
+use lb_tests::test_groups;
 use lb_tests::world::World;
 
 /// Proves cases on worlds of their own; fails with all that do not hold.
@@ -31,40 +32,7 @@ fn prove_all(cases: &[Case]) {
     );
 }
 
-macro_rules! groups {
-    ($($name:ident),* $(,)?) => {
-        $(
-            #[test]
-            fn $name() {
-                prove_all(&corpus::group(stringify!($name)));
-            }
-        )*
-
-        #[test]
-        fn every_group_is_a_test() {
-            let names: Vec<&str> = corpus::GROUPS.iter().map(|group| group.name).collect();
-            assert_eq!(names, [$(stringify!($name)),*]);
-        }
-    };
-}
-
-groups!(
-    link,
-    ipv4,
-    ipv6,
-    fragments,
-    transport,
-    services,
-    lifecycle,
-    icmp,
-    errors,
-    strays,
-    translation,
-    tunnels,
-    idle,
-    backends,
-    firewall,
-);
+test_groups!(prove_all);
 
 #[test]
 fn three_thousand_flows_are_spread_exactly() {

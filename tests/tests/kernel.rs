@@ -2,8 +2,9 @@
 
 use std::net::SocketAddr;
 
-use lb_tests::case::{Case, Proof, Scene, Step, corpus, prove, rounds};
+use lb_tests::case::{Case, Proof, Scene, Step, prove, rounds};
 use lb_tests::kernel::{self, Kernel};
+use lb_tests::test_groups;
 use lb_tests::world::{BackendSetup, Setup, addresses, rule};
 use lb_userspace::document::{Action, Forward, Rule};
 
@@ -75,40 +76,7 @@ fn hands_over(case: &Case) -> bool {
         .any(|step| matches!(step, Step::Generation(_)))
 }
 
-macro_rules! groups {
-    ($($name:ident),* $(,)?) => {
-        $(
-            #[test]
-            fn $name() {
-                prove_all(&corpus::group(stringify!($name)));
-            }
-        )*
-
-        #[test]
-        fn every_group_is_a_test() {
-            let names: Vec<&str> = corpus::GROUPS.iter().map(|group| group.name).collect();
-            assert_eq!(names, [$(stringify!($name)),*]);
-        }
-    };
-}
-
-groups!(
-    link,
-    ipv4,
-    ipv6,
-    fragments,
-    transport,
-    services,
-    lifecycle,
-    icmp,
-    errors,
-    strays,
-    translation,
-    tunnels,
-    idle,
-    backends,
-    firewall,
-);
+test_groups!(prove_all);
 
 #[test]
 fn three_thousand_flows_are_spread_exactly() {

@@ -1,7 +1,7 @@
 //! `full-nat` between address families.
 
 use super::departure::{Departure, Order};
-use super::{Cell, Env, Frame, nat};
+use super::{Cell, Env, Frame, forward, nat};
 use crate::abi::{FlowKey, Hop, Reason};
 use crate::wire::{Family, translation};
 
@@ -11,15 +11,13 @@ pub fn send_across<A: Family, F: Frame, E: Env>(
     env: &E,
     frame: &mut F,
     key: &FlowKey<A>,
-    backend: &E::BackendCell,
+    backend: E::BackendCell,
     order: Order,
 ) -> Departure {
-    // Read before the first write: the way may be lost since it was asked for.
-    let hop = backend.load().hop;
-    if hop.interface == 0 {
-        return Departure::refused(Reason::NoNextHop);
-    }
-    let to = nat::sent_key::<A, A::Other, E>(env, key, backend, order.source_port());
+    let Some(hop) = forward::next_hop(&backend) else {
+        return Departure::NO_NEXT_HOP;
+    };
+    let to = nat::sent_key::<A, A::Other, E>(env, key, &backend, order.source_port());
     let mtu = usize::from(backend.load().mtu);
     write(frame, (key, &to), &hop, order, mtu)
 }

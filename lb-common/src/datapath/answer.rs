@@ -2,7 +2,7 @@
 
 use super::departure::{Departure, Order, Owner};
 use super::flow::TCP_ESTABLISHED;
-use super::{Cell, Env, Frame, Notes, Sent, Stage, Steps, Tables, across, nat};
+use super::{Cell, Direction, Env, Frame, Notes, Sent, Stage, Steps, Tables, across, nat, too_big};
 use crate::abi::address::is_v4;
 use crate::abi::{Features, FlowKey, FlowState, Hop, Reason, Reverse};
 use crate::wire::{Family, Packet, TcpFlags, translation};
@@ -19,13 +19,35 @@ pub(super) fn to_client<A: Family, F: Frame, E: Env + Steps<A>>(
 ) -> Option<Sent> {
     let mut owner = Owner::default();
     let order = Order::new(packet);
-    let departure = <E as Steps<A>>::answer(env, frame, key, flags, order, &mut owner);
+    let departure = <E as Steps<A>>::reply(env, frame, key, flags, order, &mut owner);
     let sent = departure.sent(Reason::ToClient);
     if sent == Err(Reason::NotOurs) {
         return None;
     }
-    notes.reply(owner, departure.growth());
+    notes.direction = Direction::ToClient;
+    notes.owned(owner, departure.growth());
     Some(sent)
+}
+
+/// Sends a packet to the client that it is a reply to by [`answer`] or [`answer_across`], or tells the
+/// backend that it is too long; [`Departure::NOT_OURS`] if it is no reply.
+#[inline(always)]
+pub fn reply<A: Family, F: Frame, E: Env + Steps<A>>(
+    env: &mut E,
+    frame: &mut F,
+    key: &FlowKey<A>,
+    flags: TcpFlags,
+    order: Order,
+    owner: &mut Owner,
+) -> Departure {
+    let mut sent = <E as Steps<A>>::answer(env, frame, key, flags, order, owner);
+    if env.features().has(Features::CROSSING) && sent == Departure::NOT_OURS {
+        sent = <E as Steps<A>>::answer_across(env, frame, key, flags, order, owner);
+    }
+    if flags.resets() && sent.leaves() {
+        <E as Steps<A>>::close(env, key);
+    }
+    too_big::or_report::<A, F, E>(env, frame, order, sent)
 }
 
 /// Sends a packet to the client of its family that it is a reply to, and says whose it was;
@@ -46,7 +68,7 @@ pub fn answer<A: Family, F: Frame, E: Env + Tables<A>>(
     if is_used_up::<A, F>(frame, place.at) {
         return Departure::refused(Reason::HopLimit);
     }
-    let Some((to, hop)) = towards_client(key, &cell) else {
+    let Some((to, hop)) = towards_client(env, key, &cell) else {
         return Departure::refused(Reason::RewriteFailed);
     };
     let written = translation::readdress(frame, place, key, &to, &hop);
@@ -69,7 +91,7 @@ pub fn answer_across<A: Family, F: Frame, E: Env + Tables<A>>(
     if is_used_up::<A, F>(frame, order.place().at) {
         return Departure::refused(Reason::HopLimit);
     }
-    let Some((to, hop)) = towards_client(key, &cell) else {
+    let Some((to, hop)) = towards_client(env, key, &cell) else {
         return Departure::refused(Reason::RewriteFailed);
     };
     let mtu = env.link_mtu(hop.interface);
@@ -90,7 +112,7 @@ pub(super) fn way_back<A: Family, C: Family, E: Env + Tables<A>>(
     owner: &mut Owner,
 ) -> Option<(<E as Tables<A>>::ReverseCell, Reverse)> {
     let (cell, reverse) = look_up(env, key)?;
-    if env.features().has(Features::CROSSING) && is_v4(reverse.client) == C::IS_V6 {
+    if !is_of::<C, E>(env, reverse.client) {
         return None;
     }
     owner.service = reverse.service.into();
@@ -133,10 +155,10 @@ pub fn close<A: Family, E: Env + Tables<A> + Tables<A::Other>>(env: &E, key: &Fl
     let Some((cell, reverse)) = look_up(env, key) else {
         return;
     };
-    if env.features().has(Features::CROSSING) && is_v4(reverse.client) == A::IS_V6 {
-        close_flow::<A, A::Other, E>(env, key, &cell);
-    } else {
+    if is_of::<A, E>(env, reverse.client) {
         close_flow::<A, A, E>(env, key, &cell);
+    } else {
+        close_flow::<A, A::Other, E>(env, key, &cell);
     }
 }
 
@@ -147,7 +169,7 @@ fn close_flow<A: Family, C: Family, E: Env + Tables<A> + Tables<C>>(
     key: &FlowKey<A>,
     cell: &<E as Tables<A>>::ReverseCell,
 ) {
-    let Some((answer, _)) = towards_client::<A, C, _>(key, cell) else {
+    let Some((answer, _)) = towards_client::<A, C, E>(env, key, cell) else {
         return;
     };
     let vip = (answer.remote, answer.remote_port);
@@ -165,6 +187,12 @@ fn close_flow<A: Family, C: Family, E: Env + Tables<A> + Tables<C>>(
     }
 }
 
+/// Whether a client is of family `C`.
+#[inline(always)]
+fn is_of<C: Family, E: Env>(env: &E, client: [u64; 2]) -> bool {
+    !env.features().has(Features::CROSSING) || is_v4(client) != C::IS_V6
+}
+
 /// The way back, in whichever table it is.
 #[inline(always)]
 fn look_up<A: Family, E: Env + Tables<A>>(
@@ -179,16 +207,19 @@ fn look_up<A: Family, E: Env + Tables<A>>(
 
 /// The 5-tuple that a reply reaches the client with, and where the client's packets came from.
 #[inline(always)]
-pub(super) fn towards_client<A: Family, C: Family, R: Cell<Reverse>>(
+pub(super) fn towards_client<A: Family, C: Family, E: Env + Tables<A>>(
+    env: &E,
     key: &FlowKey<A>,
-    cell: &R,
+    cell: &<E as Tables<A>>::ReverseCell,
 ) -> Option<(FlowKey<C>, Hop)> {
     let source = (cell.load().vip, cell.load().vip_port);
     let destination = (cell.load().client, cell.load().client_port);
     let hop = cell.load().hop;
-    // The last look before the first write: all this was one flow's.
-    let still = (cell.load().client, cell.load().client_port) == destination;
-    if !still || cell.load().mark != key.mark() {
+    // The last look before the first write: all this was one flow's. The port may have gone to a client
+    // of the other family, under the very same key.
+    let last = cell.reload();
+    let still = (last.client, last.client_port) == destination;
+    if !still || last.mark != key.mark() || !is_of::<C, E>(env, destination.0) {
         return None;
     }
     let to = FlowKey::new(

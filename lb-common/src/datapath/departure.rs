@@ -50,6 +50,8 @@ impl Departure {
     pub const NONE: Self = Self(Reason::RewriteFailed as u64);
     /// The packet is of a protocol, or a message, that is not balanced.
     pub const OTHER: Self = Self(Reason::OtherProtocol as u64);
+    /// The way to its backend is not known.
+    pub(super) const NO_NEXT_HOP: Self = Self(Reason::NoNextHop as u64);
     /// The packet is nobody's.
     pub const NOT_OURS: Self = Self(Reason::NotOurs as u64);
 

@@ -124,6 +124,12 @@ pub trait Cell<V: Copy> {
     /// Its value.
     fn load(&self) -> V;
 
+    /// Its value once more, looked at behind everything that was read so far.
+    #[inline(always)]
+    fn reload(&self) -> V {
+        self.load()
+    }
+
     /// Changes the fields that `change` writes, and no others. What lies here by now may be
     /// another's: `change` looks at its mark.
     fn update(&self, change: impl FnOnce(&mut V));

@@ -2,7 +2,7 @@
 //! quote, in the terms that it knows (RFC 5508).
 
 use super::departure::{Departure, Order, Owner};
-use super::{Cell, Env, Frame, Stage, Steps, Tables, answer, flow, nat, service, tunnel};
+use super::{Cell, Env, Frame, Stage, Steps, Tables, answer, flow, forward, nat, service, tunnel};
 use crate::abi::{FlowKey, Forward, Reason};
 use crate::wire::{Family, ethernet, quote};
 
@@ -103,7 +103,7 @@ pub fn find_quoted<A: Family, F: Frame, E: Env + Tables<A>>(
         return Quoted::NOTHING;
     };
     match flow::backend(env, &flow) {
-        Some(backend) if !nat::crosses::<A, E, _>(env, &backend) => {
+        Some((backend, _)) if !nat::is_across::<A, E>(env, &backend) => {
             let owner = Owner {
                 service: service.load().id,
                 backend: flow.backend.into(),
@@ -120,13 +120,12 @@ pub fn error_to_backend<A: Family, F: Frame, E: Env>(
     env: &E,
     frame: &mut F,
     key: &FlowKey<A>,
-    backend: &E::BackendCell,
+    backend: E::BackendCell,
     order: Order,
 ) -> Departure {
-    let hop = backend.load().hop;
-    if hop.interface == 0 {
-        return Departure::refused(Reason::NoNextHop);
-    }
+    let Some(hop) = forward::next_hop(&backend) else {
+        return Departure::NO_NEXT_HOP;
+    };
     if order.mode() == Forward::DSR {
         return Departure::rewritten(ethernet::readdress(frame, &hop), hop.interface);
     }
@@ -134,9 +133,9 @@ pub fn error_to_backend<A: Family, F: Frame, E: Env>(
     let Some((reporter, _)) = A::addresses(frame, place.at) else {
         return Departure::refused(Reason::RewriteFailed);
     };
-    let to = nat::sent_key::<A, A, E>(env, key, backend, order.source_port());
+    let to = nat::sent_key::<A, A, E>(env, key, &backend, order.source_port());
     // A backend that answers to us alone may have no way to anybody else.
-    let source = if nat::keeps_client(env, backend) {
+    let source = if nat::keeps_client(env, &backend) {
         reporter
     } else {
         to.remote
@@ -162,7 +161,7 @@ pub fn error_to_client<A: Family, F: Frame, E: Env + Tables<A>>(
     if answer::is_used_up::<A, F>(frame, place.at) {
         return Departure::refused(Reason::HopLimit);
     }
-    let Some((to, hop)) = answer::towards_client(key, &cell) else {
+    let Some((to, hop)) = answer::towards_client(env, key, &cell) else {
         return Departure::refused(Reason::RewriteFailed);
     };
     let written = quote::translate(frame, place, to.remote, key, &to, &hop);

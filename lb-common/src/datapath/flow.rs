@@ -6,7 +6,7 @@
 use super::settled::Settled;
 use super::{Cell, Env, Frame, Notes, Stage, Steps, Tables, nat};
 use crate::abi::limits::PORT_TRIES;
-use crate::abi::{Backend, Flow, FlowKey, FlowState, Reason, Ticks};
+use crate::abi::{Flow, FlowKey, FlowState, Reason, Ticks};
 use crate::wire::transport::TCP;
 use crate::wire::{Family, TcpFlags};
 
@@ -86,7 +86,7 @@ fn steady<A: Family, E: Env + Tables<A>>(
     if flags.closes() || !is_live(flow, protocol, flags, now) {
         return None;
     }
-    let backend = backend(env, flow).filter(|backend| backend.load().state.keeps_flows())?;
+    let (backend, _) = backend(env, flow).filter(|(_, keeps)| *keeps)?;
     if nat::is_used(env, &service) {
         // Of a way back the time is kept too, and it may have to be laid again.
         let holds = flow.seen == now && nat::holds_port(env, &backend, flow.source_port);
@@ -114,11 +114,13 @@ pub(super) fn find<A: Family, E: Env + Tables<A>>(
     (flow.mark == key.mark()).then_some((cell, flow))
 }
 
-/// The backend of a flow, unless its number was given to another.
+/// The backend of a flow and whether it keeps it, unless its number was given to another.
 #[inline(always)]
-pub(super) fn backend<E: Env>(env: &E, flow: &Flow) -> Option<E::BackendCell> {
-    env.backend(flow.backend.into())
-        .filter(|backend| backend.load().incarnation == flow.incarnation)
+pub(super) fn backend<E: Env>(env: &E, flow: &Flow) -> Option<(E::BackendCell, bool)> {
+    let backend = env.backend(flow.backend.into())?;
+    let keeps = backend.load().state.keeps_flows();
+    // Behind the state, which might be the next owner's.
+    (backend.reload().incarnation == flow.incarnation).then_some((backend, keeps))
 }
 
 /// Whether the entry still speaks for the packet.
@@ -137,14 +139,4 @@ pub(super) fn is_live(flow: &Flow, protocol: u8, flags: TcpFlags, now: Ticks) ->
         TCP_TRANSITORY
     };
     now.since(flow.seen) <= idle_max
-}
-
-/// Whether the way to the backend is known.
-#[inline(always)]
-pub(super) fn reachable<C: Cell<Backend>>(backend: &C) -> Result<(), Reason> {
-    if backend.load().hop.interface == 0 {
-        Err(Reason::NoNextHop)
-    } else {
-        Ok(())
-    }
 }

@@ -2,8 +2,8 @@
 
 use super::departure::{Departure, Order};
 use super::flow::Assigned;
-use super::{Cell, Env, Notes, Sent, Steps, Tables, nat, tunnel};
-use crate::abi::{AddressFamily, Backend, FlowKey, Forward, Reason, Service, V4, V6};
+use super::{Cell, Env, Notes, Sent, Steps, Tables, nat, too_big, tunnel};
+use crate::abi::{AddressFamily, Backend, FlowKey, Forward, Hop, Reason, Service, V4, V6};
 use crate::wire::{Family, Frame, Packet, ethernet, translation};
 
 /// Addresses a client's packet to its backend.
@@ -23,7 +23,7 @@ pub(super) fn to_backend<A: Family, F: Frame, E: Env + Steps<A>>(
     }
     let mode = service.load().forward;
     let order = Order::new(packet).in_mode(mode, assigned.source_port);
-    let departure = <E as Steps<A>>::send(env, frame, key, backend, order);
+    let departure = <E as Steps<A>>::deliver(env, frame, key, backend, order);
     notes.grown = departure.growth();
     departure.sent(assigned.reason)
 }
@@ -42,47 +42,62 @@ pub(super) fn is_direct<E: Env, C: Cell<Service>>(env: &E, service: &C) -> bool 
     goes_by(env, Forward::DSR, || service.load().forward)
 }
 
-/// Whether a client's packet has to be translated to its backend's family.
+/// The way to a backend, if it is known: read before the first write to a frame, because it may be
+/// lost since it was last asked for.
 #[inline(always)]
-pub fn crosses<A: Family, E: Env>(env: &E, backend: &E::BackendCell, order: Order) -> bool {
-    nat::crosses::<A, E, _>(env, backend) && goes_by(env, Forward::FULL_NAT, || order.mode())
+pub(super) fn next_hop<C: Cell<Backend>>(backend: &C) -> Option<Hop> {
+    let hop = backend.load().hop;
+    (hop.interface != 0).then_some(hop)
 }
 
 /// Addresses the frame alone to the backend.
 #[inline(always)]
 fn onwards<F: Frame, C: Cell<Backend>>(frame: &mut F, backend: &C) -> Result<u32, Reason> {
-    // Read before the first write: the way may be lost since it was asked for.
-    let hop = backend.load().hop;
-    if hop.interface == 0 {
-        return Err(Reason::NoNextHop);
-    }
+    let hop = next_hop(backend).ok_or(Reason::NoNextHop)?;
     ethernet::readdress(frame, &hop).ok_or(Reason::RewriteFailed)?;
     Ok(hop.interface)
 }
 
 /// Addresses a client's packet to its backend, in the modes that write more than the addresses of
-/// the frame.
+/// the frame, or tells the client that it is too long.
+#[inline(always)]
+pub fn deliver<A: Family, F: Frame, E: Env + Steps<A>>(
+    env: &mut E,
+    frame: &mut F,
+    key: &FlowKey<A>,
+    backend: E::BackendCell,
+    order: Order,
+) -> Departure {
+    let crosses =
+        nat::is_across::<A, E>(env, &backend) && goes_by(env, Forward::FULL_NAT, || order.mode());
+    let sent = if crosses {
+        <E as Steps<A>>::send_across(env, frame, key, backend, order)
+    } else {
+        <E as Steps<A>>::send(env, frame, key, backend, order)
+    };
+    too_big::or_report::<A, F, E>(env, frame, order, sent)
+}
+
+/// Addresses a client's packet to its backend of the same family, or by a tunnel to one of any.
 #[inline(always)]
 pub fn send<A: Family, F: Frame, E: Env>(
     env: &E,
     frame: &mut F,
     key: &FlowKey<A>,
-    backend: &E::BackendCell,
+    backend: E::BackendCell,
     order: Order,
 ) -> Departure {
-    // As in `onwards`.
-    let hop = backend.load().hop;
-    if hop.interface == 0 {
-        return Departure::refused(Reason::NoNextHop);
-    }
+    let Some(hop) = next_hop(&backend) else {
+        return Departure::NO_NEXT_HOP;
+    };
     if tunnel::is_mode(env, order.mode()) {
         return if backend.load().family == AddressFamily::V6 {
-            tunnel::enter::<A, V6, F, E>(env, frame, key, backend, &hop, order)
+            tunnel::enter::<A, V6, F, E>(env, frame, key, &backend, &hop, order)
         } else {
-            tunnel::enter::<A, V4, F, E>(env, frame, key, backend, &hop, order)
+            tunnel::enter::<A, V4, F, E>(env, frame, key, &backend, &hop, order)
         };
     }
-    let to = nat::sent_key::<A, A, E>(env, key, backend, order.source_port());
+    let to = nat::sent_key::<A, A, E>(env, key, &backend, order.source_port());
     let written = translation::readdress(frame, order.place(), key, &to, &hop);
     Departure::rewritten(written, hop.interface)
 }

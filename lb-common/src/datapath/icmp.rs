@@ -20,9 +20,7 @@ pub(super) fn other<A: Family, F: Frame, E: Env + Steps<A>>(
     }
     let mut owner = Owner::default();
     let departure = <E as Steps<A>>::control(env, frame, Order::new(packet), &mut owner);
-    notes.service = owner.service;
-    notes.backend = owner.backend;
-    notes.grown = departure.growth();
+    notes.owned(owner, departure.growth());
     departure.sent(if owner == Owner::default() {
         Reason::EchoReply
     } else {

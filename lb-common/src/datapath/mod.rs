@@ -26,12 +26,12 @@ mod too_big;
 mod tunnel;
 
 pub use across::send_across;
-pub use answer::{answer, answer_across, close};
+pub use answer::{answer, answer_across, close, reply};
 pub use departure::{Departure, Order, Owner};
 pub use env::{Cell, Env, Stage, Tables};
 pub use errors::{Quoted, error_to_backend, error_to_client, find_quoted, learn};
 pub use firewall::{Ruling, judge};
-pub use forward::{crosses, send};
+pub use forward::{deliver, send};
 pub use icmp::{control, echo};
 pub use nat::claim;
 pub use open::open;

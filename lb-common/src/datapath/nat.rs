@@ -8,8 +8,7 @@ use super::settled::Settled;
 use super::{Cell, Env, Frame, Stage, Tables, schedule};
 use crate::abi::limits::PORT_TRIES_CALM;
 use crate::abi::{
-    AddressFamily, Backend, Features, FlowKey, FlowState, Forward, Hop, Reason, Reverse, Service,
-    Ticks,
+    AddressFamily, Features, FlowKey, FlowState, Forward, Hop, Reason, Reverse, Service, Ticks,
 };
 use crate::wire::transport::TCP;
 use crate::wire::{Family, ethernet};
@@ -32,20 +31,20 @@ pub(super) fn is_used<E: Env, C: Cell<Service>>(env: &E, service: &C) -> bool {
 
 /// Whether a backend sees the clients' own addresses.
 #[inline(always)]
-pub(super) fn keeps_client<E: Env, C: Cell<Backend>>(env: &E, backend: &C) -> bool {
+pub(super) fn keeps_client<E: Env>(env: &E, backend: &E::BackendCell) -> bool {
     env.features().has(Features::NAT) && backend.load().source == [0, 0]
 }
 
-/// Whether a packet's family is not the backend's, so that `full-nat` has to translate.
+/// Whether a backend is not of a packet's family, so that `full-nat` has to translate.
 #[inline(always)]
-pub(super) fn crosses<A: Family, E: Env, C: Cell<Backend>>(env: &E, backend: &C) -> bool {
+pub(super) fn is_across<A: Family, E: Env>(env: &E, backend: &E::BackendCell) -> bool {
     let is_v6 = || backend.load().family == AddressFamily::V6;
     env.features().has(Features::CROSSING) && is_v6() != A::IS_V6
 }
 
 /// Whether a flow's source port is one that its way back may be found by.
 #[inline(always)]
-pub(super) fn holds_port<E: Env, C: Cell<Backend>>(env: &E, backend: &C, port: u16) -> bool {
+pub(super) fn holds_port<E: Env>(env: &E, backend: &E::BackendCell, port: u16) -> bool {
     is_port(env, port) || port != 0 && keeps_client(env, backend)
 }
 
@@ -95,12 +94,12 @@ pub fn claim<A: Family, F: Frame, E: Env + Tables<A> + Tables<A::Other>>(
         first.wrapping_add((random >> 32) as u16)
     };
     let claimed = opened.with_port(port);
-    let pressed = attempt >= PORT_TRIES_CALM;
-    let now = env.now();
-    let is_taken = if crosses::<A, E, _>(env, &backend) {
-        take::<A, A::Other, F, E>(env, frame, key, service, &backend, claimed, pressed)
+    let (pressed, now) = (attempt >= PORT_TRIES_CALM, env.now());
+    let when = (pressed, now);
+    let is_taken = if is_across::<A, E>(env, &backend) {
+        take::<A, A::Other, F, E>(env, frame, key, service, &backend, claimed, when)
     } else {
-        take::<A, A, F, E>(env, frame, key, service, &backend, claimed, pressed)
+        take::<A, A, F, E>(env, frame, key, service, &backend, claimed, when)
     };
     if !is_taken {
         return opened;
@@ -117,10 +116,9 @@ fn take<A: Family, T: Family, F: Frame, E: Env + Tables<A> + Tables<T>>(
     service: <E as Tables<A>>::ServiceCell,
     backend: &E::BackendCell,
     claimed: Settled,
-    pressed: bool,
+    (pressed, now): (bool, Ticks),
 ) -> bool {
     let reply = reply_key::<A, T, E>(env, key, backend, claimed.source_port());
-    let now = env.now();
     // In this order no entry is missed that another CPU moves from there to here.
     if !vacate(env, Stage::Pending, &reply, key, pressed, now)
         || !vacate(env, Stage::Established, &reply, key, pressed, now)

@@ -1,6 +1,6 @@
 //! A packet that makes a flow.
 
-use super::flow::reachable;
+use super::forward::next_hop;
 use super::schedule::{self, Choice};
 use super::settled::Settled;
 use super::{Cell, Env, Stage, Tables, nat};
@@ -32,8 +32,8 @@ pub fn open<A: Family, E: Env + Tables<A>>(
         Ok(picked) => picked,
         Err(reason) => return Settled::refused(reason, NONE),
     };
-    if let Err(reason) = reachable(&backend) {
-        return Settled::refused(reason, id);
+    if next_hop(&backend).is_none() {
+        return Settled::refused(Reason::NoNextHop, id);
     }
     let opened = Settled::opened(id, stray);
     if nat::is_used(env, &service) {

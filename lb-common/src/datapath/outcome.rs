@@ -72,12 +72,11 @@ impl Default for Notes {
 }
 
 impl Notes {
-    /// It is a backend's reply.
+    /// Whose it is, and by how many bytes its frame has grown.
     #[inline(always)]
-    pub(super) fn reply(&mut self, owner: Owner, grown: usize) {
+    pub(super) fn owned(&mut self, owner: Owner, grown: usize) {
         self.service = owner.service;
         self.backend = owner.backend;
-        self.direction = Direction::ToClient;
         self.grown = grown;
     }
 }

@@ -1,6 +1,7 @@
 //! A packet whose flow changes, or has to be looked for.
 
-use super::flow::{self, reachable};
+use super::flow;
+use super::forward::next_hop;
 use super::settled::Settled;
 use super::{Cell, Env, Frame, Stage, Tables, nat};
 use crate::abi::{Flow, FlowKey, FlowState, Reason, Ticks};
@@ -71,18 +72,17 @@ pub fn settle<A: Family, E: Env + Tables<A> + Tables<A::Other>>(
         return Settled::missing(false);
     };
     let is_live = flow::is_live(&flow, key.protocol, flags, now);
-    let Some(backend) = flow::backend(env, &flow) else {
+    let Some((backend, keeps)) = flow::backend(env, &flow) else {
         env.remove_flow(stage, key);
         return Settled::missing(is_live);
     };
     let is_nat = nat::is_used(env, &service);
-    let keeps = backend.load().state.keeps_flows();
     // A flow from before the service was translated, or from before the ports were others, has no
     // port that replies are looked for at.
     if is_live && keeps && (!is_nat || nat::holds_port(env, &backend, flow.source_port)) {
         let change = Change::of(&flow, stage, flags, now);
-        if let Err(reason) = reachable(&backend) {
-            return Settled::refused(reason, change.next.backend.into());
+        if next_hop(&backend).is_none() {
+            return Settled::refused(Reason::NoNextHop, flow.backend.into());
         }
         if is_nat && !change.is_none() {
             return Settled::UNCERTAIN;
@@ -91,7 +91,7 @@ pub fn settle<A: Family, E: Env + Tables<A> + Tables<A::Other>>(
     }
     env.remove_flow(stage, key);
     if is_nat {
-        if nat::crosses::<A, E, _>(env, &backend) {
+        if nat::is_across::<A, E>(env, &backend) {
             let reply = nat::reply_key::<A, A::Other, E>(env, key, &backend, flow.source_port);
             nat::forget(env, key, &reply, stage);
         } else {
@@ -117,12 +117,12 @@ pub fn renew<A: Family, F: Frame, E: Env + Tables<A> + Tables<A::Other>>(
     let Some((stage, cell, flow)) = search(env, key, flags, true) else {
         return Settled::missing(false);
     };
-    let Some(backend) = flow::backend(env, &flow) else {
+    let Some((backend, _)) = flow::backend(env, &flow) else {
         env.remove_flow(stage, key);
         return Settled::missing(true);
     };
     let found = (stage, cell, flow);
-    if nat::crosses::<A, E, _>(env, &backend) {
+    if nat::is_across::<A, E>(env, &backend) {
         let reply = nat::reply_key::<A, A::Other, E>(env, key, &backend, flow.source_port);
         renew_with(env, frame, key, service, flags, &reply, found)
     } else {

@@ -5,10 +5,10 @@
 
 use super::{
     Departure, Env, Frame, Order, Owner, Quoted, Ruling, Settled, Tables, answer, answer_across,
-    claim, close, control, crosses, echo, error_to_backend, error_to_client, find_quoted, judge,
-    learn, open, renew, report_too_big, send, send_across, settle,
+    claim, close, control, deliver, echo, error_to_backend, error_to_client, find_quoted, judge,
+    learn, open, renew, reply, report_too_big, send, send_across, settle,
 };
-use crate::abi::{Features, FlowKey};
+use crate::abi::FlowKey;
 use crate::wire::{Family, TcpFlags};
 
 /// The steps over the tables of one address family.
@@ -83,7 +83,22 @@ pub trait Steps<A: Family>: Tables<A> + Tables<A::Other> {
         claim::<A, F, Self>(self, frame, key, service, opened, attempt)
     }
 
-    /// [`send`] or [`send_across`], and [`report_too_big`] where that has to be, as a step of its own.
+    /// [`deliver`] as a step of its own.
+    #[inline(always)]
+    fn deliver<F: Frame>(
+        &mut self,
+        frame: &mut F,
+        key: &FlowKey<A>,
+        backend: <Self as Env>::BackendCell,
+        order: Order,
+    ) -> Departure
+    where
+        Self: Env + Sized,
+    {
+        deliver::<A, F, Self>(self, frame, key, backend, order)
+    }
+
+    /// [`send`] as a step of its own.
     #[inline(always)]
     fn send<F: Frame>(
         &mut self,
@@ -95,15 +110,22 @@ pub trait Steps<A: Family>: Tables<A> + Tables<A::Other> {
     where
         Self: Env + Sized,
     {
-        let departure = if crosses::<A, Self>(self, &backend, order) {
-            send_across(self, frame, key, &backend, order)
-        } else {
-            send(self, frame, key, &backend, order)
-        };
-        match departure.fitting() {
-            Some(mtu) => report_too_big::<A, F, Self>(self, frame, order, mtu),
-            None => departure,
-        }
+        send::<A, F, Self>(self, frame, key, backend, order)
+    }
+
+    /// [`send_across`] as a step of its own.
+    #[inline(always)]
+    fn send_across<F: Frame>(
+        &mut self,
+        frame: &mut F,
+        key: &FlowKey<A>,
+        backend: <Self as Env>::BackendCell,
+        order: Order,
+    ) -> Departure
+    where
+        Self: Env + Sized,
+    {
+        send_across::<A, F, Self>(self, frame, key, backend, order)
     }
 
     /// [`echo`] as a step of its own.
@@ -154,7 +176,7 @@ pub trait Steps<A: Family>: Tables<A> + Tables<A::Other> {
     where
         Self: Env + Sized,
     {
-        error_to_backend(self, frame, key, &backend, order)
+        error_to_backend::<A, F, Self>(self, frame, key, backend, order)
     }
 
     /// [`error_to_client`] as a step of its own.
@@ -172,8 +194,23 @@ pub trait Steps<A: Family>: Tables<A> + Tables<A::Other> {
         error_to_client::<A, F, Self>(self, frame, key, order, owner)
     }
 
-    /// [`answer`] or [`answer_across`], and [`report_too_big`] where that has to be, as a step of its
-    /// own.
+    /// [`reply`] as a step of its own.
+    #[inline(always)]
+    fn reply<F: Frame>(
+        &mut self,
+        frame: &mut F,
+        key: &FlowKey<A>,
+        flags: TcpFlags,
+        order: Order,
+        owner: &mut Owner,
+    ) -> Departure
+    where
+        Self: Env + Sized,
+    {
+        reply::<A, F, Self>(self, frame, key, flags, order, owner)
+    }
+
+    /// [`answer`] as a step of its own.
     #[inline(always)]
     fn answer<F: Frame>(
         &mut self,
@@ -186,16 +223,40 @@ pub trait Steps<A: Family>: Tables<A> + Tables<A::Other> {
     where
         Self: Env + Sized,
     {
-        let mut departure = answer::<A, F, Self>(self, frame, key, flags, order, owner);
-        if departure == Departure::NOT_OURS && self.features().has(Features::CROSSING) {
-            departure = answer_across::<A, F, Self>(self, frame, key, flags, order, owner);
-        }
-        if flags.resets() && departure.leaves() {
-            close::<A, Self>(self, key);
-        }
-        match departure.fitting() {
-            Some(mtu) => report_too_big::<A, F, Self>(self, frame, order, mtu),
-            None => departure,
-        }
+        answer::<A, F, Self>(self, frame, key, flags, order, owner)
+    }
+
+    /// [`answer_across`] as a step of its own.
+    #[inline(always)]
+    fn answer_across<F: Frame>(
+        &mut self,
+        frame: &mut F,
+        key: &FlowKey<A>,
+        flags: TcpFlags,
+        order: Order,
+        owner: &mut Owner,
+    ) -> Departure
+    where
+        Self: Env + Sized,
+    {
+        answer_across::<A, F, Self>(self, frame, key, flags, order, owner)
+    }
+
+    /// [`close`] as a step of its own.
+    #[inline(always)]
+    fn close(&mut self, key: &FlowKey<A>)
+    where
+        Self: Env + Sized,
+    {
+        close::<A, Self>(self, key);
+    }
+
+    /// [`report_too_big`] as a step of its own.
+    #[inline(always)]
+    fn report_too_big<F: Frame>(&mut self, frame: &mut F, order: Order, mtu: u16) -> Departure
+    where
+        Self: Env + Sized,
+    {
+        report_too_big::<A, F, Self>(self, frame, order, mtu)
     }
 }

@@ -2,10 +2,24 @@
 //! (RFC 1191, RFC 8201).
 
 use super::departure::{Departure, Order};
-use super::{Env, Frame};
+use super::{Env, Frame, Steps};
 use crate::abi::Reason;
 use crate::wire::ip::HOP_LIMIT;
 use crate::wire::{Family, Outer, ethernet, icmp};
+
+/// Tells a packet's sender how long it may be, if it does not leave because it is longer.
+#[inline(always)]
+pub(super) fn or_report<A: Family, F: Frame, E: Env + Steps<A>>(
+    env: &mut E,
+    frame: &mut F,
+    order: Order,
+    departure: Departure,
+) -> Departure {
+    match departure.fitting() {
+        Some(mtu) => <E as Steps<A>>::report_too_big(env, frame, order, mtu),
+        None => departure,
+    }
+}
 
 /// Makes of a packet the message to its sender that only `mtu` bytes of it would fit, from where it
 /// was sent to. It is dropped without a word where too many were sent already (RFC 4443, section 2.4,

@@ -3,7 +3,7 @@
 //! One's complement sums do not depend on byte order (RFC 1071, section 2), so all words here are
 //! in the machine's. No checksum is ever computed over a whole packet.
 
-use crate::abi::Address;
+use crate::abi::{Address, FlowKey};
 
 /// The sum of ~m + m' over every word that changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -41,6 +41,14 @@ impl Delta {
     #[must_use]
     pub fn address<A: Address, B: Address>(self, old: A, new: B) -> Self {
         Self(self.0 + old.complement_sum() + new.sum())
+    }
+
+    /// With both addresses of one flow's packets changed for those of another's.
+    #[inline(always)]
+    pub fn between<A: Address, B: Address>(old: &FlowKey<A>, new: &FlowKey<B>) -> Self {
+        Self::NONE
+            .address(old.remote, new.remote)
+            .address(old.local, new.local)
     }
 
     /// The checksum after the change, given and returned as its bytes on the wire.

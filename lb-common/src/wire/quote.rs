@@ -48,9 +48,10 @@ pub fn flow<A: Family, F: Frame>(frame: &F, place: Place) -> Option<FlowKey<A>> 
 pub fn tunnel_mtu<A: Family, F: Frame>(frame: &F, place: Place) -> Option<(A, u32)> {
     let quote_at = place.payload_at + HEADER_LENGTH;
     let header = Icmp::view(frame, place.payload_at)?;
-    // Of IPv4 the field has two bytes; no packet is longer than those can say.
-    let [_, _, high, low] = header.rest;
-    let mtu = u16::from_be_bytes([high, low]);
+    let mtu = match (A::IS_V6, header.rest) {
+        (true, rest) => u32::from_be_bytes(rest),
+        (false, [_, _, high, low]) => u32::from(u16::from_be_bytes([high, low])),
+    };
     // Routers from before RFC 1191 say zero.
     if (header.kind, header.code) != A::TOO_BIG || mtu == 0 {
         return None;
@@ -66,7 +67,7 @@ pub fn tunnel_mtu<A: Family, F: Frame>(frame: &F, place: Place) -> Option<(A, u3
     };
     let (source, destination) = A::addresses(frame, quote_at)?;
     let (_, told) = A::addresses(frame, place.at)?;
-    (is_tunnel && source == told).then_some((destination, u32::from(mtu).max(A::MTU_MIN)))
+    (is_tunnel && source == told).then_some((destination, mtu.max(A::MTU_MIN)))
 }
 
 /// Sends an error about the flow `from` on as one about `to`, both as [`flow`] reads them, from
@@ -87,9 +88,7 @@ pub fn translate<A: Family, F: Frame>(
     // The verifier does not see that the one lies behind the other.
     let transport_at = quote_at + (transport_at.wrapping_sub(quote_at) & OFFSET_MASK);
     let end = at + A::outline(frame, at)?.length;
-    let addresses = Delta::NONE
-        .address(from.local, to.local)
-        .address(from.remote, to.remote);
+    let addresses = Delta::between(from, to);
     let mut delta = requote_transport(frame, transport_at, end, from, to, addresses)?;
     if A::IS_V6 {
         // A quoted header of IPv4 sums up to the same as before, and there is no pseudo header.
@@ -131,11 +130,11 @@ fn requote_transport<A: Family, F: Frame>(
         return Some(changed);
     }
     let checksum = frame.bytes_mut::<2>(checksum_at)?;
-    // RFC 768: of UDP, zero means that there is none.
-    if !is_tcp && *checksum == [0, 0] {
-        return Some(changed);
-    }
-    let old = *checksum;
-    *checksum = changed.plus(addresses).apply(old);
+    let (old, delta) = (*checksum, changed.plus(addresses));
+    *checksum = if is_tcp {
+        delta.apply(old)
+    } else {
+        transport::mend_udp(old, delta)
+    };
     Some(changed.word(old, *checksum))
 }

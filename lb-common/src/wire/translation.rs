@@ -33,9 +33,7 @@ pub fn readdress<A: Family, F: Frame>(
     to: &FlowKey<A>,
     hop: &Hop,
 ) -> Option<()> {
-    let delta = Delta::NONE
-        .address(from.remote, to.remote)
-        .address(from.local, to.local);
+    let delta = Delta::between(from, to);
     transport::readdress(frame, place.payload_at, to, delta)?;
     A::readdress(frame, place.at, to.remote, to.local)?;
     ethernet::readdress(frame, hop)
@@ -88,9 +86,7 @@ pub fn cross<A: Family, F: Frame>(
         identification: (new + payload_length <= CUTTABLE).then_some(checksum),
         flow: from.hash(),
     };
-    let delta = Delta::NONE
-        .address(from.remote, to.remote)
-        .address(from.local, to.local);
+    let delta = Delta::between(from, to);
     transport::readdress(frame, at + new, to, delta)
         .and_then(|()| <A::Other as Family>::write_outer(frame, at, &outer))
         .and_then(|()| tags.write(frame, 0, at, network))

@@ -117,6 +117,19 @@ pub fn checksum<F: Frame>(frame: &F, protocol: u8, at: usize) -> Option<[u8; 2]>
     }
 }
 
+/// A checksum of UDP after a change: zeros mean that the sender computed none, and a sum of zero is
+/// sent as ones (RFC 768).
+#[inline(always)]
+pub fn mend_udp(checksum: [u8; 2], delta: Delta) -> [u8; 2] {
+    if checksum == [0, 0] {
+        return checksum;
+    }
+    match delta.apply(checksum) {
+        [0, 0] => [0xff, 0xff],
+        sum => sum,
+    }
+}
+
 /// Writes the ports of `to` into the header of its protocol at offset `at`; `delta` is what changed
 /// in the pseudo header.
 #[inline(always)]
@@ -137,14 +150,8 @@ pub fn readdress<F: Frame, A>(
         header.destination = destination;
     } else {
         let header = UdpHdr::view_mut(frame, at)?;
-        // RFC 768: zero means that the sender computed none, and a sum of zero is sent as ones.
-        if header.check != [0, 0] {
-            let sum = delta
-                .word(header.src, source)
-                .word(header.dst, destination)
-                .apply(header.check);
-            header.check = if sum == [0, 0] { [0xff, 0xff] } else { sum };
-        }
+        let delta = delta.word(header.src, source).word(header.dst, destination);
+        header.check = mend_udp(header.check, delta);
         header.src = source;
         header.dst = destination;
     }

@@ -5,6 +5,7 @@
 //! survive this process, and the next one takes over what it finds.
 
 mod attach;
+mod clock;
 mod counters;
 mod decapsulation;
 mod error;
@@ -19,6 +20,7 @@ mod slots;
 use std::path::PathBuf;
 
 pub use attach::Attachment;
+pub use clock::coarse_ns;
 pub use counters::{Counters, Totals};
 pub use decapsulation::{Decapsulation, Frames};
 pub use error::DataplaneError;

@@ -6,9 +6,8 @@ use std::net::IpAddr;
 use aya::maps::HashMap;
 use lb_common::abi::address::narrow;
 use lb_common::abi::{PathMtu, Ticks};
-use nix::time::{ClockId, clock_gettime};
 
-use super::{DataplaneError, Generation};
+use super::{DataplaneError, Generation, coarse_ns};
 
 /// The map that the program writes.
 const MAP: &str = "PATH_MTUS";
@@ -22,7 +21,7 @@ pub(super) fn read(generation: &Generation) -> Result<PathMtus, DataplaneError> 
         .map(MAP)?
         .try_into()
         .map_err(DataplaneError::map(MAP))?;
-    let now = now();
+    let now = Ticks::from_ns(coarse_ns());
     let mut paths = PathMtus::new();
     for entry in &map {
         let (address, path) = entry.map_err(DataplaneError::map(MAP))?;
@@ -32,13 +31,4 @@ pub(super) fn read(generation: &Generation) -> Result<PathMtus, DataplaneError> 
         }
     }
     Ok(paths)
-}
-
-/// The program's clock. One that cannot be read lets nothing become too old.
-fn now() -> Ticks {
-    let time = clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE);
-    time.map_or(Ticks::default(), |time| {
-        let ns = time.tv_sec().unsigned_abs() * 1_000_000_000 + time.tv_nsec().unsigned_abs();
-        Ticks::from_ns(ns)
-    })
 }

@@ -14,10 +14,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use aya::maps::PerCpuArray;
 use aya::programs::{TestRun as _, TestRunOptions};
 use lb_common::abi::{Ticks, Trace};
-use lb_userspace::dataplane::{Generation, Host};
+use lb_userspace::dataplane::{Generation, Host, coarse_ns};
 use lb_userspace::reconcile::Write;
 use lb_userspace::tables::Tables;
-use nix::time::{ClockId, clock_gettime};
 
 use crate::ring::{Exit, Ran, Ring, State, Tuple};
 
@@ -150,17 +149,12 @@ impl Kernel {
 
 /// The clock that stamps flows.
 pub fn now() -> Ticks {
-    let time = clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE).expect("the clock can be read");
-    let ns = time.tv_sec() * 1_000_000_000 + time.tv_nsec();
-    Ticks::from_ns(u64::try_from(ns).expect("time since boot"))
+    Ticks::from_ns(coarse_ns())
 }
 
 /// Nanoseconds until the next tick of [`now`].
 pub fn until_next_tick() -> u64 {
-    let time = clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE).expect("the clock can be read");
-    let ns = time.tv_sec() * 1_000_000_000 + time.tv_nsec();
-    let ns = u64::try_from(ns).expect("time since boot");
-    (1 << 30) - (ns & ((1 << 30) - 1))
+    (1 << 30) - (coarse_ns() & ((1 << 30) - 1))
 }
 
 fn load(tables: &Tables, pins: &Pins) -> Generation {

@@ -207,8 +207,9 @@ fn echo(packet: &Packet, reply: bool) -> Vec<u8> {
 fn error(packet: &Packet, trouble: Trouble) -> Vec<u8> {
     let (v4, v6) = match trouble {
         Trouble::TooBig(mtu) => {
-            let needed = DestUnreachableHeader::FragmentationNeeded { next_hop_mtu: mtu };
-            let mtu = u32::from(mtu);
+            // The field of IPv4 has two bytes.
+            let next_hop_mtu = mtu as u16;
+            let needed = DestUnreachableHeader::FragmentationNeeded { next_hop_mtu };
             (
                 Icmpv4Type::DestinationUnreachable(needed),
                 Icmpv6Type::PacketTooBig { mtu },

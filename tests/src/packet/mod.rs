@@ -115,7 +115,7 @@ pub enum Transport {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trouble {
     /// The packet was longer than this.
-    TooBig(u16),
+    TooBig(u32),
     /// Nobody listens at its destination port.
     Unreachable,
     /// Its hop limit was used up.
@@ -153,7 +153,7 @@ impl Packet {
 
     /// What its sender is told by its destination if only `mtu` bytes of it would have fit.
     #[must_use]
-    pub fn too_big(&self, mtu: u16) -> Self {
+    pub fn too_big(&self, mtu: u32) -> Self {
         let error = self.reported(self.destination, Trouble::TooBig(mtu), 128);
         Self {
             identification: 0,

@@ -29,8 +29,8 @@ pub(super) enum Cause {
     Laid,
     /// It was written in place of one.
     Replaced,
-    /// This packet removed it by its key.
-    Removed(u64),
+    /// This packet removed it from a table by its key.
+    Removed(Stage, u64),
     /// It made room.
     Evicted,
 }
@@ -62,7 +62,7 @@ impl Presence {
         let (owner, cause) = match change {
             Change::Laid(owner) if place.is_some() => (Some(owner), Cause::Replaced),
             Change::Laid(owner) => (Some(owner), Cause::Laid),
-            Change::Removed => (None, Cause::Removed(serial)),
+            Change::Removed => (None, Cause::Removed(stage, serial)),
             Change::Evicted => (None, Cause::Evicted),
         };
         *place = owner;
@@ -93,7 +93,7 @@ impl Presence {
         let mut seen = false;
         for at in self.versions(key, flown.span) {
             if !at.is_of(owner) {
-                return seen && at.cause == Cause::Removed(flown.serial);
+                return seen && matches!(at.cause, Cause::Removed(_, by) if by == flown.serial);
             }
             seen = seen || at.since <= flown.span.0;
         }

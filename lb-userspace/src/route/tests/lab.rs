@@ -7,7 +7,7 @@ use std::fs::File;
 use std::os::fd::AsFd;
 use std::process::Command;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns, unshare};
 
@@ -72,12 +72,14 @@ impl Lab {
     #[expect(clippy::unused_self, reason = "as below")]
     fn wait_for_local_route(&self, address: &str) {
         let is_there = || {
-            thread::sleep(Duration::from_millis(5));
             let mut command = Command::new("ip");
             let output = command.args(["-6", "route", "get", address]).output();
             output.unwrap().stdout.starts_with(b"local ")
         };
-        assert!((0..400).any(|_| is_there()), "{address} has no local route");
+        let deadline = Instant::now() + Duration::from_secs(2);
+        while !is_there() {
+            assert!(Instant::now() < deadline, "{address} has no local route");
+        }
     }
 
     fn near_path(&self) -> String {

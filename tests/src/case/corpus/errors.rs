@@ -28,6 +28,9 @@ pub(super) fn cases() -> Vec<Case> {
         cases.push(nobodys(scene));
         if scene.is_nat() {
             cases.push(to_client(scene));
+            if !scene.is_tcp() {
+                cases.push(sum_of_zero(scene));
+            }
         }
         if scene.forward.is_tunnel() {
             cases.push(about_tunnel(scene));
@@ -107,6 +110,21 @@ fn to_backend(scene: Scene) -> Case {
     case
 }
 
+/// A quoted UDP header whose checksum comes out as zero has ones, because zeros mean none.
+fn sum_of_zero(scene: Scene) -> Case {
+    let (own, _) = answer(scene);
+    // What the sum lacks makes it ones, whose complement is zero.
+    let lacking = own.clone().payload(&[0, 0]).checksum().to_be_bytes();
+    let own = own.payload(&lacking);
+    assert_eq!(own.checksum(), 0xffff);
+    let (name, trouble) = TROUBLES[1];
+    let seen = scene.at_client(&own, 0).hop_limit(own.hop_limit);
+    let error = seen.reported(router(scene), trouble, 1000);
+    let told = at_backend(scene, &error, &own, trouble, 1000);
+    let case = scene.begin("a quoted checksum of zero is sent as ones");
+    case.packet(name, &error, expect(&told))
+}
+
 /// Errors about what a backend was sent.
 fn to_client(scene: Scene) -> Case {
     let mut case = scene.begin("an error about a client's packet goes to the client");
@@ -130,7 +148,7 @@ fn about_tunnel(scene: Scene) -> Case {
     let far = scene.backend(0);
     let sent = scene.at_backend(&scene.following(0), 0);
     let said = |trouble: Trouble| sent.reported(scene.backend(1), trouble, 1000);
-    let too_big = |mtu: u16| said(Trouble::TooBig(mtu));
+    let too_big = |mtu: u32| said(Trouble::TooBig(mtu));
     let learned = |mtu: u32| Expect::pass(Reason::PathMtu).change([Change::Path(far.ip(), mtu)]);
     let least = if far.is_ipv4() { 552 } else { 1280 };
     let pass = || Expect::pass(Reason::OtherProtocol);
@@ -152,6 +170,11 @@ fn about_tunnel(scene: Scene) -> Case {
         .packet("nothing said", &too_big(0), pass())
         .packet("unreachable", &said(Trouble::Unreachable), pass())
         .packet("to another", &elsewhere, pass());
+    if far.is_ipv6() {
+        // A field of four bytes, of which the last two alone say 1,400.
+        let huge = 0x0001_0578;
+        case = case.packet("more than any packet has", &too_big(huge), learned(huge));
+    }
     if scene.forward == Forward::Gue {
         case = case.packet("of no tunnel", &other, pass());
     }

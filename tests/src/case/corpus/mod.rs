@@ -27,69 +27,48 @@ pub struct Group {
     pub cases: fn() -> Vec<Case>,
 }
 
-/// All groups.
-pub const GROUPS: &[Group] = &[
-    Group {
-        name: "link",
-        cases: link::cases,
-    },
-    Group {
-        name: "ipv4",
-        cases: ipv4::cases,
-    },
-    Group {
-        name: "ipv6",
-        cases: ipv6::cases,
-    },
-    Group {
-        name: "fragments",
-        cases: fragments::cases,
-    },
-    Group {
-        name: "transport",
-        cases: transport::cases,
-    },
-    Group {
-        name: "services",
-        cases: services::cases,
-    },
-    Group {
-        name: "lifecycle",
-        cases: lifecycle::cases,
-    },
-    Group {
-        name: "icmp",
-        cases: icmp::cases,
-    },
-    Group {
-        name: "errors",
-        cases: errors::cases,
-    },
-    Group {
-        name: "strays",
-        cases: strays::cases,
-    },
-    Group {
-        name: "translation",
-        cases: translation::cases,
-    },
-    Group {
-        name: "tunnels",
-        cases: tunnels::cases,
-    },
-    Group {
-        name: "idle",
-        cases: idle::cases,
-    },
-    Group {
-        name: "backends",
-        cases: backends::cases,
-    },
-    Group {
-        name: "firewall",
-        cases: firewall::cases,
-    },
-];
+/// Hands the names of all groups to a macro, behind a word of its own.
+#[macro_export]
+macro_rules! with_group_names {
+    ($then:ident, $word:ident) => {
+        $then! {
+            $word: link, ipv4, ipv6, fragments, transport, services, lifecycle, icmp, errors, strays,
+            translation, tunnels, idle, backends, firewall
+        }
+    };
+}
+
+macro_rules! list {
+    ($list:ident: $($name:ident),*) => {
+        /// All groups.
+        pub const $list: &[Group] = &[
+            $(
+                Group {
+                    name: stringify!($name),
+                    cases: $name::cases,
+                },
+            )*
+        ];
+    };
+}
+
+with_group_names!(list, GROUPS);
+
+/// Makes a test of each group, which hands its cases to a function.
+#[macro_export]
+macro_rules! test_groups {
+    ($prove:ident) => {
+        $crate::with_group_names!(test_groups, $prove);
+    };
+    ($prove:ident: $($name:ident),*) => {
+        $(
+            #[test]
+            fn $name() {
+                $prove(&$crate::case::corpus::group(stringify!($name)));
+            }
+        )*
+    };
+}
 
 /// Every case.
 pub fn all() -> Vec<Case> {

@@ -168,7 +168,7 @@ fn too_big(scene: Scene) -> Case {
     let payload = vec![0x55; MTU - 40 - headers + 1];
     let fits = scene.following(0).payload(&payload[1..]);
     let exceeds = scene.following(0).payload(&payload);
-    let error = exceeds.too_big((MTU - 20) as u16);
+    let error = exceeds.too_big((MTU - 20) as u32);
     let told = Expect::to_backend(0, 0, &error).because(Reason::TooBigTold);
     scene
         .begin("whose packet does not fit the other family is told what would")

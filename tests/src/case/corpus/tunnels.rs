@@ -98,7 +98,7 @@ fn too_big(scene: Scene) -> Case {
     let exceeds = scene.following(0).payload(&payload);
     let fitting = fits.bytes().len() - 14;
     let told = |packet: &Packet| {
-        let error = packet.too_big(fitting as u16);
+        let error = packet.too_big(fitting as u32);
         Expect::to_backend(0, 0, &error).because(Reason::TooBigTold)
     };
     let tagged = exceeds.clone().tag(0x8100, 7);
@@ -119,7 +119,7 @@ fn too_many_errors(scene: Scene) -> Case {
     let fits = MTU - (scene.at_backend(&empty, 0).bytes().len() - inner);
     let mut case = scene.begin("after a hundred errors in a second packets too long are dropped");
     for _ in 0..ERRORS {
-        let error = exceeds.too_big(fits as u16);
+        let error = exceeds.too_big(fits as u32);
         let told = Expect::to_backend(0, 0, &error).because(Reason::TooBigTold);
         case = case.packet("told", &exceeds, told);
     }

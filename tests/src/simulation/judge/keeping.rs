@@ -84,7 +84,7 @@ impl Simulation {
         // that opens, which is not looked for twice, also one that moves.
         let misses = self.flows.causes(&key, flown).any(|cause| match cause {
             Cause::Replaced => true,
-            Cause::Removed(by) => opens && by != flown.serial,
+            Cause::Removed(_, by) => opens && by != flown.serial,
             Cause::Laid | Cause::Evicted => false,
         });
         flight.idle <= limit

@@ -60,15 +60,16 @@ impl Simulation {
         let same = entries
             .iter()
             .all(|entry| entry.incarnation == former.incarnation);
-        let given_up = self
-            .flows
-            .causes(key, flown)
-            .any(|cause| cause == Cause::Removed(flight.serial));
         let laid_anew = self
             .ways
             .causes(&reply, flown)
             .any(|cause| matches!(cause, Cause::Laid | Cause::Replaced));
         for stage in [Stage::Pending, Stage::Established] {
+            // What was left in the other table by packets that met is not this one's.
+            let given_up = self
+                .flows
+                .causes(key, flown)
+                .any(|cause| cause == Cause::Removed(stage, flight.serial));
             let stood = self.flows.stood(stage, key, flown);
             let left = self.ways.owner(stage, &reply) == Some(*key);
             if same && given_up && !laid_anew && stood && left {
