@@ -8,8 +8,8 @@ use aya_ebpf::bindings::{BPF_ANY, BPF_NOEXIST, xdp_md};
 use aya_ebpf::helpers::generated::{bpf_check_mtu, bpf_ktime_get_coarse_ns};
 use aya_ebpf::helpers::{bpf_get_prandom_u32, bpf_ktime_get_ns};
 use lb_common::abi::{
-    Backend, Features, Flow, FlowKey, PathMtu, PortTable, Reason, Reverse, Rule, Service,
-    ServiceKey, Ticks, V4, V6,
+    Backend, Datagram, DatagramKey, Features, Flow, FlowKey, PathMtu, PortTable, Reason, Reverse,
+    Rule, Service, ServiceKey, Ticks, V4, V6,
 };
 use lb_common::datapath::{Cell, Env, Stage, Tables};
 
@@ -93,6 +93,7 @@ impl Kernel {
 
 impl Env for Kernel {
     type BackendCell = Value<Backend>;
+    type DatagramCell = Value<Datagram>;
 
     #[inline(always)]
     fn features(&self) -> Features {
@@ -129,6 +130,22 @@ impl Env for Kernel {
         let seen = self.now();
         // A table that refuses one learns it from the next.
         let _ = maps::PATH_MTUS.insert(backend, PathMtu { mtu, seen }, u64::from(BPF_ANY));
+    }
+
+    #[inline(always)]
+    fn datagram(&self, key: &DatagramKey) -> Option<Self::DatagramCell> {
+        maps::DATAGRAMS.get_ptr_mut(key).map(Value)
+    }
+
+    #[inline(always)]
+    fn insert_datagram(&mut self, key: &DatagramKey, datagram: &Datagram) {
+        let _ = maps::DATAGRAMS.insert(key, datagram, u64::from(BPF_ANY));
+    }
+
+    #[inline(always)]
+    fn remove_datagram(&mut self, key: &DatagramKey) {
+        // An entry that is gone already is as good as removed.
+        let _ = maps::DATAGRAMS.remove(key);
     }
 
     #[inline(always)]

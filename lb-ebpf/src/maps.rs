@@ -2,10 +2,10 @@
 
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray};
-use lb_common::abi::limits::{BACKENDS, PATHS, PENDING, RULES, SERVICES, SLOTS};
+use lb_common::abi::limits::{self, BACKENDS, PATHS, PENDING, RULES, SERVICES, SLOTS};
 use lb_common::abi::{
-    Backend, ErrorLimit, Flow, FlowKey, PathMtu, PortTable, Reason, Reverse, Row, Rule, Service,
-    ServiceKey, Settings, Tally, Trace, Traffic, V4, V6,
+    Backend, Datagram, DatagramKey, ErrorLimit, Flow, FlowKey, PathMtu, PortTable, Reason, Reverse,
+    Row, Rule, Service, ServiceKey, Settings, Tally, Trace, Traffic, V4, V6,
 };
 
 /// Frozen settings.
@@ -89,6 +89,9 @@ pub(crate) static REASON_TALLY: PerCpuArray<Tally> =
     PerCpuArray::with_max_entries(Reason::COUNT, 0);
 #[map]
 pub(crate) static PATH_MTUS: LruHashMap<[u64; 2], PathMtu> = LruHashMap::with_max_entries(PATHS, 0);
+#[map]
+pub(crate) static DATAGRAMS: LruHashMap<DatagramKey, Datagram> =
+    LruHashMap::with_max_entries(limits::DATAGRAMS, 0);
 #[map]
 pub(crate) static ERROR_LIMIT: PerCpuArray<ErrorLimit> = PerCpuArray::with_max_entries(1, 0);
 #[map]

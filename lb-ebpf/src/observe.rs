@@ -6,6 +6,42 @@ use lb_common::datapath::Outcome;
 
 use crate::{env, maps};
 
+/// A reason's name, with blanks up to the length of the longest: strings of as many lengths as there are
+/// reasons would be as many ways for the verifier to walk, and the columns of a log are one below the other.
+type Name = [u8; WIDTH];
+
+const WIDTH: usize = {
+    let (mut longest, mut index) = (0, 0);
+    while index < Reason::ALL.len() {
+        let length = Reason::ALL[index].name().len();
+        longest = if length > longest { length } else { longest };
+        index += 1;
+    }
+    longest
+};
+
+/// A power of two, so that a number is masked and needs no look at where the names end.
+const ROWS: usize = Reason::ALL.len().next_power_of_two();
+
+static NAMES: [Name; ROWS] = {
+    let mut names = [[b' '; WIDTH]; ROWS];
+    let mut index = 0;
+    while index < Reason::ALL.len() {
+        let name = Reason::ALL[index].name();
+        names[index]
+            .split_at_mut(name.len())
+            .0
+            .copy_from_slice(name.as_bytes());
+        index += 1;
+    }
+    names
+};
+
+fn text(name: &Name) -> &str {
+    // SAFETY: it is a string and blanks.
+    unsafe { core::str::from_utf8_unchecked(name) }
+}
+
 /// Shows what was decided, if anybody looks.
 #[inline(always)]
 pub(crate) fn outcome(outcome: &Outcome) {
@@ -40,8 +76,8 @@ extern "C" fn tell(reason: u64, rule: u64, service: u64, backend: u64) -> u64 {
         debug!(
             // The macro does not use its context.
             (),
-            "{}: rule {} service {} backend {} new {}",
-            Reason::from_number(trace.reason).map_or("", Reason::name),
+            "{} rule {} service {} backend {} new {}",
+            text(&NAMES[trace.reason as usize % ROWS]),
             trace.rule.cast_signed(),
             trace.service.cast_signed(),
             trace.backend.cast_signed(),

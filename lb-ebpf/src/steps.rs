@@ -9,7 +9,7 @@
 use aya_ebpf::bindings::xdp_md;
 use lb_common::abi::{Backend, FlowKey, Service, V4, V6};
 use lb_common::datapath::{
-    self, Departure, Env, Frame, Order, Owner, Quoted, Ruling, Settled, Steps, Tables,
+    self, Departure, Env, Frame, Order, Owner, Quoted, Recalled, Ruling, Settled, Steps, Tables,
 };
 use lb_common::wire::TcpFlags;
 use pastey::paste;
@@ -155,6 +155,21 @@ macro_rules! steps {
                 }
 
                 #[inline(always)]
+                fn recall<F: Frame>(&mut self, _: &F, order: Order) -> Recalled {
+                    Recalled([<recall_ $family>](self.xdp, order.0))
+                }
+
+                #[inline(always)]
+                fn remember<F: Frame>(
+                    &mut self,
+                    _: &F,
+                    key: &FlowKey<$address>,
+                    order: Order,
+                ) -> bool {
+                    [<remember_ $family>](self.xdp, key, order.0) != 0
+                }
+
+                #[inline(always)]
                 fn renew<F: Frame>(
                     &mut self,
                     _: &F,
@@ -253,6 +268,29 @@ macro_rules! steps {
                     return Ruling::NONE.0;
                 };
                 datapath::judge(&Kernel::without_packet(), key, ports != 0).0
+            }
+
+            #[unsafe(no_mangle)]
+            #[inline(never)]
+            extern "C" fn [<recall_ $family>](xdp: *mut xdp_md, order: u64) -> u64 {
+                let (frame, mut kernel) = (XdpFrame::new(xdp), Kernel::new(xdp));
+                datapath::recall::<$address, _, _>(&mut kernel, &frame, Order(order)).0
+            }
+
+            #[unsafe(no_mangle)]
+            #[inline(never)]
+            extern "C" fn [<remember_ $family>](
+                xdp: *mut xdp_md,
+                key: *const FlowKey<$address>,
+                order: u64,
+            ) -> u64 {
+                // SAFETY: it is the caller's, if it is not null.
+                let Some(key) = (unsafe { key.as_ref() }) else {
+                    return 0;
+                };
+                let (frame, mut kernel) = (XdpFrame::new(xdp), Kernel::new(xdp));
+                let remembered = datapath::remember(&mut kernel, &frame, &{ *key }, Order(order));
+                u64::from(remembered)
             }
 
             #[unsafe(no_mangle)]

@@ -31,6 +31,8 @@ pub const PORT_TRIES_CALM: u32 = 8;
 
 /// Backend addresses whose path MTU is remembered.
 pub const PATHS: u32 = 1024;
+/// Datagrams whose later fragments are waited for.
+pub const DATAGRAMS: u32 = 16_384;
 /// ICMP errors that a CPU sends in a tick, about a second.
 pub const ERRORS: u32 = 100;
 

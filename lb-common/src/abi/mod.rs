@@ -9,6 +9,7 @@
 pub mod address;
 pub mod backend;
 pub mod counters;
+pub mod datagram;
 pub mod features;
 pub mod flow;
 pub mod limits;
@@ -23,6 +24,7 @@ pub mod trace;
 pub use address::{Address, V4, V6};
 pub use backend::{AddressFamily, Backend, BackendState, Hop};
 pub use counters::{ErrorLimit, Tally, Traffic};
+pub use datagram::{Datagram, DatagramKey, Ports};
 pub use features::{Features, Settings};
 pub use flow::{Flow, FlowKey, FlowState, Reverse, Ticks};
 pub use path::PathMtu;

@@ -2,8 +2,8 @@
 #![expect(unsafe_code, reason = "`aya::Pod` is an unsafe trait")]
 
 use super::{
-    Backend, Flow, FlowKey, PathMtu, Reverse, Row, Rule, Service, ServiceKey, Settings, Tally,
-    Trace, Traffic, V4, V6,
+    Backend, Datagram, DatagramKey, Flow, FlowKey, PathMtu, Reverse, Row, Rule, Service,
+    ServiceKey, Settings, Tally, Trace, Traffic, V4, V6,
 };
 
 macro_rules! pod {
@@ -18,6 +18,8 @@ macro_rules! pod {
 
 pod!(
     Backend,
+    Datagram,
+    DatagramKey,
     Flow,
     FlowKey<V4>,
     FlowKey<V6>,

@@ -60,7 +60,8 @@ reasons! {
     /// A first fragment too short for its transport header, or a fragment that would overwrite
     /// one (RFC 1858).
     TinyFragment = 7, "tiny_fragment", Drop;
-    /// A fragment addressed to a VIP.
+    /// A fragment to a VIP whose datagram's first was not seen, or that is not of TCP or UDP; or one of a
+    /// flow between two address families.
     Fragment = 8, "fragment", Drop;
     /// A firewall rule or block said so.
     FirewallDrop = 9, "firewall_drop", Drop;
@@ -99,6 +100,9 @@ reasons! {
     /// An ICMP error that a tunnel's packet was too long for the way to its backend, which the daemon
     /// heeds; the host gets it too.
     PathMtu = 26, "path_mtu", Pass;
+    /// A fragment of which some was there already, which receivers may put together in another way than
+    /// a firewall (RFC 5722).
+    OverlappingFragment = 27, "overlapping_fragment", Drop;
 }
 
 impl Reason {

@@ -5,20 +5,19 @@ use super::flow::TCP_ESTABLISHED;
 use super::{Cell, Direction, Env, Frame, Notes, Sent, Stage, Steps, Tables, across, nat, too_big};
 use crate::abi::address::is_v4;
 use crate::abi::{Features, FlowKey, FlowState, Hop, Reason, Reverse};
-use crate::wire::{Family, Packet, TcpFlags, translation};
+use crate::wire::{Family, TcpFlags, translation};
 
 /// Sends a packet to the client that it is a reply to; `None` if it is none.
 #[inline(always)]
 pub(super) fn to_client<A: Family, F: Frame, E: Env + Steps<A>>(
     frame: &mut F,
     env: &mut E,
-    packet: &Packet<A>,
+    order: Order,
     key: &FlowKey<A>,
     flags: TcpFlags,
     notes: &mut Notes,
 ) -> Option<Sent> {
     let mut owner = Owner::default();
-    let order = Order::new(packet);
     let departure = <E as Steps<A>>::reply(env, frame, key, flags, order, &mut owner);
     let sent = departure.sent(Reason::ToClient);
     if sent == Err(Reason::NotOurs) {
@@ -195,7 +194,7 @@ fn is_of<C: Family, E: Env>(env: &E, client: [u64; 2]) -> bool {
 
 /// The way back, in whichever table it is.
 #[inline(always)]
-fn look_up<A: Family, E: Env + Tables<A>>(
+pub(super) fn look_up<A: Family, E: Env + Tables<A>>(
     env: &E,
     key: &FlowKey<A>,
 ) -> Option<(<E as Tables<A>>::ReverseCell, Reverse)> {

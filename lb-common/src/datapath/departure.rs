@@ -3,8 +3,8 @@
 use super::Sent;
 use crate::abi::trace::NONE;
 use crate::abi::{Forward, Reason};
-use crate::wire::Packet;
 use crate::wire::translation::Place;
+use crate::wire::{Fragment, Packet};
 
 /// How a packet leaves, in one number: a global BPF function can return no more.
 ///
@@ -17,7 +17,8 @@ pub struct Departure(pub u64);
 /// Where a packet's headers are, and how it is to be sent, in one number.
 ///
 /// From the lowest bit: offset of the network header, eight bits; the mode, eight; offset of the
-/// transport header, sixteen; the source port towards the backend, sixteen.
+/// transport header, sixteen; the source port towards the backend, sixteen; whether it is a first
+/// fragment, or a later one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Order(pub u64);
 
@@ -141,6 +142,8 @@ impl Order {
     const MODE: u32 = 8;
     const PAYLOAD: u32 = 16;
     const PORT: u32 = 32;
+    const FIRST: u64 = 1 << 48;
+    const LATER: u64 = 1 << 49;
     /// Longest offset of a network header: behind Ethernet and two tags.
     const AT_MASK: u64 = 0x1f;
     /// Longest offset of a transport header: nine headers of at most 2,048 bytes behind that.
@@ -149,7 +152,24 @@ impl Order {
     /// To send a packet.
     #[inline(always)]
     pub(super) fn new<A>(packet: &Packet<A>) -> Self {
-        Self(packet.at as u64 | (packet.payload_at as u64) << Self::PAYLOAD)
+        let fragment = match packet.fragment {
+            Fragment::Whole => 0,
+            Fragment::First => Self::FIRST,
+            Fragment::Later => Self::LATER,
+        };
+        Self(packet.at as u64 | (packet.payload_at as u64) << Self::PAYLOAD | fragment)
+    }
+
+    /// Whether the packet is a part of another.
+    #[inline(always)]
+    fn fragment(self) -> Fragment {
+        if self.0 & Self::LATER != 0 {
+            Fragment::Later
+        } else if self.0 & Self::FIRST != 0 {
+            Fragment::First
+        } else {
+            Fragment::Whole
+        }
     }
 
     /// The same in a mode, in `nat` and `full-nat` from this port.
@@ -165,6 +185,7 @@ impl Order {
         Place {
             at: (self.0 & Self::AT_MASK) as usize,
             payload_at: (self.0 >> Self::PAYLOAD & Self::PAYLOAD_MASK) as usize,
+            fragment: self.fragment(),
         }
     }
 
@@ -185,7 +206,6 @@ impl Order {
 mod tests {
     use super::*;
     use crate::abi::V4;
-    use crate::wire::Fragment;
 
     #[test]
     fn a_departure_tells_what_it_was_made_of() {
@@ -220,12 +240,26 @@ mod tests {
             payload_length: 20,
         };
         let order = Order::new(&packet).in_mode(Forward::DSR, 65_535);
-        let (at, payload_at) = (22, 22 + 9 * 2048);
-        assert_eq!(order.place(), Place { at, payload_at });
+        let (at, payload_at, fragment) = (22, 22 + 9 * 2048, Fragment::Whole);
+        let place = Place {
+            at,
+            payload_at,
+            fragment,
+        };
+        assert_eq!(order.place(), place);
+        for fragment in [Fragment::First, Fragment::Later] {
+            let order = Order::new(&Packet { fragment, ..packet });
+            assert_eq!(order.place(), Place { fragment, ..place });
+        }
         assert_eq!(order.source_port(), 65_535);
         assert_eq!(order.mode(), Forward::DSR);
         let any = Order(u64::MAX);
-        let (at, payload_at) = (31, 32_767);
-        assert_eq!(any.place(), Place { at, payload_at });
+        let (at, payload_at, fragment) = (31, 32_767, Fragment::Later);
+        let place = Place {
+            at,
+            payload_at,
+            fragment,
+        };
+        assert_eq!(any.place(), place);
     }
 }

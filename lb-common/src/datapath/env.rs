@@ -3,8 +3,8 @@
 
 use super::Steps;
 use crate::abi::{
-    Address, Backend, Features, Flow, FlowKey, PortTable, Reason, Reverse, Rule, Service,
-    ServiceKey, Ticks, V4, V6,
+    Address, Backend, Datagram, DatagramKey, Features, Flow, FlowKey, PortTable, Reason, Reverse,
+    Rule, Service, ServiceKey, Ticks, V4, V6,
 };
 
 /// Everything that does not depend on the address family.
@@ -12,6 +12,9 @@ pub trait Env: Steps<V4> + Steps<V6> {
     /// A backend entry in place: its fields are read where they are used, because a copy would
     /// not fit the 512 bytes of a BPF program's stack.
     type BackendCell: Cell<Backend> + Copy;
+
+    /// A datagram's entry in place.
+    type DatagramCell: Cell<Datagram>;
 
     /// The stages in use, fixed when the program was loaded.
     fn features(&self) -> Features;
@@ -30,6 +33,15 @@ pub trait Env: Steps<V4> + Steps<V6> {
 
     /// Remembers how many bytes the way to a backend takes, by the common form of its address.
     fn note_path_mtu(&mut self, backend: [u64; 2], mtu: u32);
+
+    /// A datagram of which the first fragment was seen.
+    fn datagram(&self, key: &DatagramKey) -> Option<Self::DatagramCell>;
+
+    /// Writes a datagram, new or not; a table that refuses it loses its later fragments.
+    fn insert_datagram(&mut self, key: &DatagramKey, datagram: &Datagram);
+
+    /// Forgets a datagram.
+    fn remove_datagram(&mut self, key: &DatagramKey);
 
     /// Coarse monotonic time.
     fn now(&self) -> Ticks;

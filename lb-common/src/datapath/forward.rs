@@ -4,14 +4,14 @@ use super::departure::{Departure, Order};
 use super::flow::Assigned;
 use super::{Cell, Env, Notes, Sent, Steps, Tables, nat, too_big, tunnel};
 use crate::abi::{AddressFamily, Backend, FlowKey, Forward, Hop, Reason, Service, V4, V6};
-use crate::wire::{Family, Frame, Packet, ethernet, translation};
+use crate::wire::{Family, Frame, ethernet, translation};
 
 /// Addresses a client's packet to its backend.
 #[inline(always)]
 pub(super) fn to_backend<A: Family, F: Frame, E: Env + Steps<A>>(
     frame: &mut F,
     env: &mut E,
-    packet: &Packet<A>,
+    order: Order,
     key: &FlowKey<A>,
     service: &<E as Tables<A>>::ServiceCell,
     assigned: &Assigned<E::BackendCell>,
@@ -22,7 +22,7 @@ pub(super) fn to_backend<A: Family, F: Frame, E: Env + Steps<A>>(
         return Ok((assigned.reason, onwards(frame, &backend)?));
     }
     let mode = service.load().forward;
-    let order = Order::new(packet).in_mode(mode, assigned.source_port);
+    let order = order.in_mode(mode, assigned.source_port);
     let departure = <E as Steps<A>>::deliver(env, frame, key, backend, order);
     notes.grown = departure.growth();
     departure.sent(assigned.reason)

@@ -5,21 +5,18 @@ use super::departure::{Departure, Order, Owner};
 use super::{Env, Frame, Notes, Sent, Steps, Tables, errors, service};
 use crate::abi::{Features, Reason};
 use crate::wire::translation::Place;
-use crate::wire::{Family, Packet, ethernet, icmp};
+use crate::wire::{Family, ethernet, icmp};
 
-/// What becomes of a whole packet that is no TCP or UDP.
+/// What becomes of a control message.
 #[inline(always)]
 pub(super) fn other<A: Family, F: Frame, E: Env + Steps<A>>(
     frame: &mut F,
     env: &mut E,
-    packet: &Packet<A>,
+    order: Order,
     notes: &mut Notes,
 ) -> Sent {
-    if packet.protocol != A::ICMP {
-        return Err(Reason::OtherProtocol);
-    }
     let mut owner = Owner::default();
-    let departure = <E as Steps<A>>::control(env, frame, Order::new(packet), &mut owner);
+    let departure = <E as Steps<A>>::control(env, frame, order, &mut owner);
     notes.owned(owner, departure.growth());
     departure.sent(if owner == Owner::default() {
         Reason::EchoReply
@@ -63,6 +60,7 @@ pub fn echo<A: Family, F: Frame, E: Env + Tables<A>>(
     let Place {
         at,
         payload_at: message_at,
+        ..
     } = order.place();
     if !asks_vip::<A, F, E>(env, frame, at, message_at) {
         return Departure::OTHER;

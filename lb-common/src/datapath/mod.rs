@@ -13,6 +13,7 @@ mod errors;
 mod firewall;
 mod flow;
 mod forward;
+mod fragments;
 mod icmp;
 mod nat;
 mod open;
@@ -32,6 +33,7 @@ pub use env::{Cell, Env, Stage, Tables};
 pub use errors::{Quoted, error_to_backend, error_to_client, find_quoted, learn};
 pub use firewall::{Ruling, judge};
 pub use forward::{deliver, send};
+pub use fragments::{Recalled, recall, remember};
 pub use icmp::{control, echo};
 pub use nat::claim;
 pub use open::open;
@@ -111,14 +113,22 @@ where
     F: Frame,
     E: Env + Steps<A>,
 {
-    let header = transport.unwrap_or_default();
+    let order = Order::new(packet);
+    // Zeros where there is none: the verifier follows no value that may be anything.
+    let mut header = transport.unwrap_or_default();
+    let (mut protocol, mut has_ports) = (packet.protocol, transport.is_some());
+    if packet.fragment == Fragment::Later
+        && let Some(first) = fragments::transport::<A, F, E>(env, frame, order)?
+    {
+        ((protocol, header), has_ports) = (first, true);
+    }
     let key = FlowKey::new(
         (packet.source, header.source_port),
         (packet.destination, header.destination_port),
-        packet.protocol,
+        protocol,
     );
     if env.features().has(Features::FIREWALL) {
-        let ruling = <E as Steps<A>>::judge(env, &key, transport.is_some());
+        let ruling = <E as Steps<A>>::judge(env, &key, has_ports);
         notes.rule = ruling.rule();
         if ruling.drops() {
             return Err(Reason::FirewallDrop);
@@ -127,22 +137,28 @@ where
     if link.multicast {
         return Err(Reason::Multicast);
     }
-    if packet.fragment != Fragment::Whole {
-        return fragment(env, packet);
+    if !has_ports {
+        if packet.fragment != Fragment::Whole {
+            return fragments::unknown(env, packet);
+        }
+        if protocol != A::ICMP {
+            return Err(Reason::OtherProtocol);
+        }
+        return icmp::other::<A, F, E>(frame, env, order, notes);
     }
-    let Some(transport) = transport else {
-        return icmp::other(frame, env, packet, notes);
-    };
+    if packet.fragment == Fragment::First && !<E as Steps<A>>::remember(env, frame, &key, order) {
+        return Err(Reason::Malformed);
+    }
     // Replies of `full-nat` come to our own address, those of `nat` to the clients'.
     if env.features().has(Features::FULL_NAT) && nat::is_port(env, key.local_port) {
-        let sent = answer::to_client(frame, env, packet, &key, transport.flags, notes);
+        let sent = answer::to_client(frame, env, order, &key, header.flags, notes);
         if let Some(sent) = sent {
             return sent;
         }
     }
     let Some(service) = service::lookup(env, &key) else {
         if env.features().has(Features::NAT) {
-            let sent = answer::to_client(frame, env, packet, &key, transport.flags, notes);
+            let sent = answer::to_client(frame, env, order, &key, header.flags, notes);
             return sent.unwrap_or(Err(Reason::NotOurs));
         }
         return Err(Reason::NotOurs);
@@ -151,8 +167,8 @@ where
     if packet.hop_limit <= 1 && !forward::is_direct(env, &service) {
         return Err(Reason::HopLimit);
     }
-    let assigned = flow::assign(env, frame, &key, service, transport.flags, notes)?;
-    forward::to_backend(frame, env, packet, &key, &service, &assigned, notes)
+    let assigned = flow::assign(env, frame, &key, service, header.flags, notes)?;
+    forward::to_backend(frame, env, order, &key, &service, &assigned, notes)
 }
 
 /// The exit of every packet: its verdict, counted with the length that it arrived with.
@@ -162,17 +178,6 @@ fn leave<F: Frame, E: Env>(frame: &F, env: &mut E, sent: Sent, notes: Notes) -> 
     let arrived = frame.length().wrapping_sub(notes.grown);
     outcome::account(env, &outcome, arrived as u64);
     outcome
-}
-
-/// Only the first fragment names the ports. Until later ones can be steered after it, none of a VIP's
-/// may reach a backend or the host.
-#[inline(always)]
-fn fragment<A: Family, E: Env + Tables<A>>(env: &E, packet: &Packet<A>) -> Sent {
-    if service::is_vip(env, packet.destination) {
-        Err(Reason::Fragment)
-    } else {
-        Err(Reason::NotOurs)
-    }
 }
 
 /// Whether any service of the family is configured.

@@ -4,9 +4,10 @@
 //! `steps.rs`; everything that goes in and out is made for that.
 
 use super::{
-    Departure, Env, Frame, Order, Owner, Quoted, Ruling, Settled, Tables, answer, answer_across,
-    claim, close, control, deliver, echo, error_to_backend, error_to_client, find_quoted, judge,
-    learn, open, renew, reply, report_too_big, send, send_across, settle,
+    Departure, Env, Frame, Order, Owner, Quoted, Recalled, Ruling, Settled, Tables, answer,
+    answer_across, claim, close, control, deliver, echo, error_to_backend, error_to_client,
+    find_quoted, judge, learn, open, recall, remember, renew, reply, report_too_big, send,
+    send_across, settle,
 };
 use crate::abi::FlowKey;
 use crate::wire::{Family, TcpFlags};
@@ -20,6 +21,24 @@ pub trait Steps<A: Family>: Tables<A> + Tables<A::Other> {
         Self: Env + Sized,
     {
         judge::<A, Self>(self, key, ports)
+    }
+
+    /// [`recall`] as a step of its own.
+    #[inline(always)]
+    fn recall<F: Frame>(&mut self, frame: &F, order: Order) -> Recalled
+    where
+        Self: Env + Sized,
+    {
+        recall::<A, F, Self>(self, frame, order)
+    }
+
+    /// [`remember`] as a step of its own.
+    #[inline(always)]
+    fn remember<F: Frame>(&mut self, frame: &F, key: &FlowKey<A>, order: Order) -> bool
+    where
+        Self: Env + Sized,
+    {
+        remember::<A, F, Self>(self, frame, key, order)
     }
 
     /// [`settle`] as a step of its own.

@@ -5,7 +5,7 @@ use super::departure::{Departure, Order};
 use super::{Env, Frame, Steps};
 use crate::abi::Reason;
 use crate::wire::ip::HOP_LIMIT;
-use crate::wire::{Family, Outer, ethernet, icmp};
+use crate::wire::{Cut, Family, Outer, ethernet, icmp};
 
 /// Tells a packet's sender how long it may be, if it does not leave because it is longer.
 #[inline(always)]
@@ -71,7 +71,7 @@ fn write_header<A: Family, F: Frame>(frame: &mut F, at: usize, by: usize) -> Opt
         traffic_class: A::ERROR_CLASS,
         hop_limit: HOP_LIMIT,
         payload_length: icmp::HEADER_LENGTH + icmp::QUOTE,
-        identification: None,
+        cut: Cut::NEVER,
         flow: 0,
     };
     A::write_outer(frame, at, &outer)

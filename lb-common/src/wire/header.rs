@@ -78,6 +78,16 @@ pub(super) struct Tcp {
     pub(super) urgent: [u8; 2],
 }
 
+/// An IPv6 fragment header (RFC 8200, section 4.5).
+#[repr(C)]
+pub(super) struct FragmentHeader {
+    pub(super) next: u8,
+    pub(super) reserved: u8,
+    /// In units of eight bytes, in the upper 13 bits; the lowest says whether more follow.
+    pub(super) offset: [u8; 2],
+    pub(super) identification: [u8; 4],
+}
+
 /// What begins every ICMP and `ICMPv6` message (RFC 792, RFC 4443).
 #[repr(C)]
 pub(super) struct Icmp {
@@ -91,7 +101,16 @@ pub(super) struct Icmp {
 const _: () = assert!(size_of::<Ethernet>() == EthHdr::LEN && size_of::<Tag>() == VlanHdr::LEN);
 const _: () = assert!(size_of::<Tcp>() == BitfieldTcpHdr::LEN);
 
-header!(Ethernet, Tag, Ipv4Hdr, Ipv6Hdr, Tcp, UdpHdr, Icmp);
+header!(
+    Ethernet,
+    Tag,
+    Ipv4Hdr,
+    Ipv6Hdr,
+    FragmentHeader,
+    Tcp,
+    UdpHdr,
+    Icmp
+);
 
 #[cfg(test)]
 mod tests {

@@ -6,7 +6,7 @@ use super::checksum::Delta;
 use super::ethernet::Network;
 use super::header::Header;
 use super::ip::HOP_LIMIT;
-use super::{Family, Fragment, Frame, Outer, Outline, Packet};
+use super::{Family, Fragment, Frame, Outer, Outline, Packet, Piece};
 use crate::abi::{Reason, V4, V6};
 
 /// More fragments follow (RFC 791, section 3.1).
@@ -30,6 +30,7 @@ impl Family for V4 {
     /// RFC 1812, section 4.3.2.5: internetwork control.
     const ERROR_CLASS: u8 = 0xc0;
     const HEADER_LENGTH: usize = Ipv4Hdr::LEN;
+    const FRAGMENT_LENGTH: usize = 0;
 
     #[inline(always)]
     fn parse<F: Frame>(frame: &F, at: usize) -> Result<Packet<Self>, Reason> {
@@ -68,6 +69,26 @@ impl Family for V4 {
             payload_at: at + header_length,
             payload_length: total_length - header_length,
         })
+    }
+
+    #[inline(always)]
+    fn piece<F: Frame>(frame: &F, at: usize) -> Option<Piece> {
+        let header = Ipv4Hdr::view(frame, at)?;
+        let header_length = usize::from(header.vihl & 0x0f) * 4;
+        let bits = u16::from_be_bytes(header.frags);
+        let length = usize::from(u16::from_be_bytes(header.tot_len));
+        Some(Piece {
+            identification: u16::from_be_bytes(header.id).into(),
+            protocol: header.proto,
+            offset: bits & OFFSET,
+            more: bits & MORE_FRAGMENTS != 0,
+            length: length.saturating_sub(header_length),
+        })
+    }
+
+    #[inline(always)]
+    fn lone_piece<F: Frame>(frame: &F, at: usize, _: usize) -> Option<Piece> {
+        Self::piece(frame, at)
     }
 
     #[inline(always)]
@@ -171,12 +192,15 @@ impl Family for V4 {
         header.vihl = 0x45;
         header.tos = outer.traffic_class;
         header.tot_len = length.to_be_bytes();
-        let fragments = match outer.identification {
-            Some(_) => 0,
-            None => DO_NOT_FRAGMENT,
+        let bits = if outer.cut.is_followed() {
+            outer.cut.offset() | MORE_FRAGMENTS
+        } else if outer.cut.is_done() || outer.cut.is_allowed() {
+            outer.cut.offset()
+        } else {
+            DO_NOT_FRAGMENT
         };
-        header.id = outer.identification.unwrap_or([0, 0]);
-        header.frags = fragments.to_be_bytes();
+        header.id = (outer.cut.identification() as u16).to_be_bytes();
+        header.frags = bits.to_be_bytes();
         header.ttl = outer.hop_limit;
         header.proto = outer.protocol;
         header.src_addr = outer.source.octets();

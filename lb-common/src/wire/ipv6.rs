@@ -4,9 +4,9 @@ use network_types::ip::{IpProto, Ipv6Hdr};
 
 use super::checksum::Delta;
 use super::ethernet::Network;
-use super::header::Header;
+use super::header::{FragmentHeader, Header};
 use super::ip::HOP_LIMIT;
-use super::{Family, Fragment, Frame, Outer, Outline, Packet};
+use super::{Family, Fragment, Frame, Outer, Outline, Packet, Piece};
 use crate::abi::limits::EXTENSION_HEADERS;
 use crate::abi::{Address as _, Reason, V4, V6};
 
@@ -37,15 +37,19 @@ impl Chain {
 
     /// Nine headers of at most 2,048 bytes behind two tags stay below this.
     const OFFSET_MASK: u64 = 0x7fff;
+    const PROTOCOL: u32 = 16;
+    const FRAGMENT_AT: u32 = 24;
+    const STATUS: u32 = 40;
 
     #[inline(always)]
     fn new(status: u64, protocol: u8, payload_at: usize) -> Self {
-        Self(status << 24 | u64::from(protocol) << 16 | payload_at as u64 & Self::OFFSET_MASK)
+        let payload_at = payload_at as u64 & Self::OFFSET_MASK;
+        Self(status << Self::STATUS | u64::from(protocol) << Self::PROTOCOL | payload_at)
     }
 
     #[inline(always)]
     fn fragment(self) -> Result<Fragment, Reason> {
-        match self.0 >> 24 {
+        match self.0 >> Self::STATUS {
             Self::WHOLE => Ok(Fragment::Whole),
             Self::FIRST => Ok(Fragment::First),
             Self::LATER => Ok(Fragment::Later),
@@ -57,12 +61,25 @@ impl Chain {
 
     #[inline(always)]
     fn protocol(self) -> u8 {
-        (self.0 >> 16) as u8
+        (self.0 >> Self::PROTOCOL) as u8
     }
 
     #[inline(always)]
     fn payload_at(self) -> usize {
         (self.0 & Self::OFFSET_MASK) as usize
+    }
+
+    /// The same, with the offset of the fragment header that says so.
+    #[inline(always)]
+    fn with_fragment_at(self, at: usize) -> Self {
+        Self(self.0 | (at as u64 & Self::OFFSET_MASK) << Self::FRAGMENT_AT)
+    }
+
+    /// The offset of the fragment header, if it is a fragment.
+    #[inline(always)]
+    fn fragment_at(self) -> Option<usize> {
+        let at = (self.0 >> Self::FRAGMENT_AT & Self::OFFSET_MASK) as usize;
+        (at != 0).then_some(at)
     }
 }
 
@@ -79,6 +96,7 @@ impl Family for V6 {
     const MTU_MIN: u32 = 1280;
     const ERROR_CLASS: u8 = 0;
     const HEADER_LENGTH: usize = Ipv6Hdr::LEN;
+    const FRAGMENT_LENGTH: usize = size_of::<FragmentHeader>();
 
     #[inline(always)]
     fn parse<F: Frame>(frame: &F, at: usize) -> Result<Packet<Self>, Reason> {
@@ -109,6 +127,28 @@ impl Family for V6 {
             payload_at,
             payload_length: end - payload_at,
         })
+    }
+
+    #[inline(always)]
+    fn piece<F: Frame>(frame: &F, at: usize) -> Option<Piece> {
+        let header = Ipv6Hdr::view(frame, at)?;
+        let first_at = at + Self::HEADER_LENGTH;
+        let end = first_at + usize::from(u16::from_be_bytes(header.payload_len));
+        let chain = frame.walk_extensions(header.next_hdr, first_at);
+        let fragment_at = chain.fragment_at()?;
+        let length = end.saturating_sub(fragment_at + Self::FRAGMENT_LENGTH);
+        piece(frame, fragment_at, length)
+    }
+
+    #[inline(always)]
+    fn lone_piece<F: Frame>(frame: &F, at: usize, payload_at: usize) -> Option<Piece> {
+        let header = Ipv6Hdr::view(frame, at)?;
+        let fragment_at = at + Self::HEADER_LENGTH;
+        if header.next_hdr != FRAGMENT || payload_at != fragment_at + Self::FRAGMENT_LENGTH {
+            return None;
+        }
+        let length = usize::from(u16::from_be_bytes(header.payload_len));
+        piece(frame, fragment_at, length - Self::FRAGMENT_LENGTH)
     }
 
     #[inline(always)]
@@ -213,8 +253,33 @@ impl Family for V6 {
         header.hop_limit = outer.hop_limit;
         header.src_addr = outer.source.octets();
         header.dst_addr = outer.destination.octets();
+        if outer.cut.is_done() {
+            let length = outer.payload_length + Self::FRAGMENT_LENGTH;
+            header.payload_len = (length as u16).to_be_bytes();
+            header.next_hdr = FRAGMENT;
+            let header = FragmentHeader::view_mut(frame, at + Self::HEADER_LENGTH)?;
+            header.next = outer.protocol;
+            header.reserved = 0;
+            header.offset =
+                (outer.cut.offset() << 3 | u16::from(outer.cut.is_followed())).to_be_bytes();
+            header.identification = outer.cut.identification().to_be_bytes();
+        }
         Some(())
     }
+}
+
+/// What the fragment header at offset `at` says of so many bytes behind it.
+#[inline(always)]
+fn piece<F: Frame>(frame: &F, at: usize, length: usize) -> Option<Piece> {
+    let header = FragmentHeader::view(frame, at)?;
+    let bits = u16::from_be_bytes(header.offset);
+    Some(Piece {
+        identification: u32::from_be_bytes(header.identification),
+        protocol: 0,
+        offset: bits >> 3,
+        more: bits & 1 != 0,
+        length,
+    })
 }
 
 /// Whether a header of this number is an extension that another header follows.
@@ -239,9 +304,10 @@ pub fn walk<F: Frame>(frame: &F, first: u8, at: usize) -> Chain {
     let mut protocol = first;
     let mut payload_at = at;
     let mut status = Chain::WHOLE;
+    let mut fragment_at = 0;
     for _ in 0..EXTENSION_HEADERS {
         if !is_extension(protocol) {
-            return Chain::new(status, protocol, payload_at);
+            return Chain::new(status, protocol, payload_at).with_fragment_at(fragment_at);
         }
         let Some([next, length, high, low]) = frame.bytes::<4>(payload_at) else {
             return Chain::new(Chain::MALFORMED, protocol, payload_at);
@@ -258,10 +324,11 @@ pub fn walk<F: Frame>(frame: &F, first: u8, at: usize) -> Chain {
             let found = fragment(u16::from_be_bytes([*high, *low]));
             if found != Chain::WHOLE {
                 status = found;
+                fragment_at = payload_at - size_of::<FragmentHeader>();
             }
             // RFC 8200, section 4.5: what follows in a later fragment is payload, no header.
             if found != Chain::WHOLE && found != Chain::FIRST {
-                return Chain::new(found, *next, payload_at);
+                return Chain::new(found, *next, payload_at).with_fragment_at(fragment_at);
             }
         }
         protocol = *next;
@@ -271,7 +338,7 @@ pub fn walk<F: Frame>(frame: &F, first: u8, at: usize) -> Chain {
     } else {
         status
     };
-    Chain::new(status, protocol, payload_at)
+    Chain::new(status, protocol, payload_at).with_fragment_at(fragment_at)
 }
 
 /// What offset and flags of a fragment header say (RFC 8200, section 4.5).

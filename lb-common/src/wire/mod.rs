@@ -17,7 +17,7 @@ pub mod translation;
 pub mod transport;
 pub mod tunnel;
 
-pub use ip::{Family, Fragment, Outer, Outline, Packet};
+pub use ip::{Cut, Family, Fragment, Outer, Outline, Packet, Piece};
 pub use transport::{TcpFlags, Transport};
 
 /// The only door to packet bytes.

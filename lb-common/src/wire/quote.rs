@@ -82,7 +82,7 @@ pub fn translate<A: Family, F: Frame>(
     to: &FlowKey<A>,
     hop: &Hop,
 ) -> Option<()> {
-    let Place { at, payload_at } = place;
+    let Place { at, payload_at, .. } = place;
     let quote_at = payload_at + HEADER_LENGTH;
     let transport_at = A::quoted(frame, quote_at)?.1;
     // The verifier does not see that the one lies behind the other.

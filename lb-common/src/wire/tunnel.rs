@@ -6,7 +6,7 @@ use super::ethernet::Network;
 use super::header::Header;
 use super::ip::HOP_LIMIT;
 use super::transport::UDP;
-use super::{Family, Fragment, Frame, Outer, Outline, Packet, ethernet};
+use super::{Cut, Family, Fragment, Frame, Outer, Outline, Packet, ethernet};
 use crate::abi::{Hop, V4, V6};
 
 /// The destination port of generic UDP encapsulation (IANA; draft-ietf-intarea-gue-09).
@@ -109,7 +109,7 @@ impl<B: Family> Tunnel<B> {
             traffic_class: inner.traffic_class,
             hop_limit: HOP_LIMIT,
             payload_length: by - B::HEADER_LENGTH + inner.length,
-            identification: None,
+            cut: Cut::NEVER,
             flow: self.flow,
         };
         B::write_outer(frame, at, &outer)?;

@@ -5,8 +5,11 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use aya::maps::MapData;
-use lb_common::abi::limits::{BACKENDS, PATHS, PENDING, RULES, SERVICES};
-use lb_common::abi::{Features, Flow, FlowKey, PathMtu, Reason, Reverse, Tally, Traffic, V4, V6};
+use lb_common::abi::limits::{BACKENDS, DATAGRAMS, PATHS, PENDING, RULES, SERVICES};
+use lb_common::abi::{
+    Datagram, DatagramKey, Features, Flow, FlowKey, PathMtu, Reason, Reverse, Tally, Traffic, V4,
+    V6,
+};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
 use super::DataplaneError;
@@ -52,6 +55,7 @@ pub(super) fn state_maps(tables: &Tables) -> Vec<StateMap> {
         StateMap::new::<FlowKey<V4>, Reverse>("PENDING_REVERSE_V4", if_used(nat4, PENDING)),
         StateMap::new::<FlowKey<V6>, Reverse>("PENDING_REVERSE_V6", if_used(nat6, PENDING)),
         StateMap::new::<[u64; 2], PathMtu>("PATH_MTUS", PATHS),
+        StateMap::new::<DatagramKey, Datagram>("DATAGRAMS", DATAGRAMS),
         StateMap::new::<u32, [u64; 8]>("CURSORS", SERVICES),
         StateMap::new::<u32, Traffic>("SERVICE_TRAFFIC", SERVICES),
         StateMap::new::<u32, Traffic>("BACKEND_TRAFFIC", BACKENDS),

@@ -88,7 +88,7 @@ fn agree<A: Member + Debug>(packet: &Packet<A>, transport: Option<Transport>, by
         (reading.network_at, reading.transport_at, reading.length),
         "offsets"
     );
-    assert!(!reading.is_fragment, "a fragment was read as {packet:?}");
+    assert!(reading.part.is_none(), "a fragment was read as {packet:?}");
     if let Some(transport) = transport {
         let ports = (transport.source_port, transport.destination_port);
         assert_eq!(Some(ports), reading.ports);

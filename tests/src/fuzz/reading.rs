@@ -23,13 +23,41 @@ pub(super) struct Reading {
     pub(super) destination: IpAddr,
     pub(super) protocol: u8,
     pub(super) hop_limit: u8,
-    /// Any header says that it is a part of a larger packet.
-    pub(super) is_fragment: bool,
+    /// It is a part of a larger packet.
+    pub(super) part: Option<Part>,
     /// Source and destination port of TCP and UDP.
     pub(super) ports: Option<(u16, u16)>,
 }
 
+/// What a fragment says of its datagram.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Part {
+    identification: u32,
+    /// Zero in IPv6.
+    protocol: u8,
+    is_later: bool,
+}
+
+/// What tells a datagram from others: source, destination, identification and protocol.
+pub(super) type Datagram = (IpAddr, IpAddr, u32, u8);
+
 impl Reading {
+    /// It is a fragment that is not the first.
+    pub(super) fn is_later(&self) -> bool {
+        self.part.is_some_and(|part| part.is_later)
+    }
+
+    /// The datagram that it is a part of.
+    pub(super) fn datagram(&self) -> Option<Datagram> {
+        let part = self.part?;
+        Some((
+            self.source,
+            self.destination,
+            part.identification,
+            part.protocol,
+        ))
+    }
+
     /// Source address and port, where there is one.
     pub(super) fn from(&self) -> SocketAddr {
         SocketAddr::new(self.source, self.ports.map_or(0, |ports| ports.0))
@@ -60,7 +88,7 @@ pub(super) fn read(frame: &[u8]) -> Option<Reading> {
     reading.network_at = network_at;
     reading.transport_at += network_at;
     let transport = frame.get(reading.transport_at..)?.get(..reading.length)?;
-    let has_ports = matches!(reading.protocol, 6 | 17);
+    let has_ports = matches!(reading.protocol, 6 | 17) && !reading.is_later();
     if let (true, [a, b, c, d, ..]) = (has_ports, transport) {
         reading.ports = Some((u16::from_be_bytes([*a, *b]), u16::from_be_bytes([*c, *d])));
     }
@@ -78,7 +106,11 @@ fn v4(bytes: &[u8]) -> Option<Reading> {
         destination: header.destination.into(),
         protocol: header.protocol.0,
         hop_limit: header.time_to_live,
-        is_fragment: header.is_fragmenting_payload(),
+        part: header.is_fragmenting_payload().then(|| Part {
+            identification: header.identification.into(),
+            protocol: header.protocol.0,
+            is_later: header.fragment_offset.value() != 0,
+        }),
         ports: None,
     })
 }
@@ -87,11 +119,17 @@ fn v6(bytes: &[u8]) -> Option<Reading> {
     let (header, rest) = Ipv6Header::from_slice(bytes).ok()?;
     let payload = rest.get(..usize::from(header.payload_length))?;
     let (mut next, mut rest) = (header.next_header, payload);
-    let mut is_fragment = false;
-    loop {
+    let mut part: Option<Part> = None;
+    while !part.is_some_and(|part| part.is_later) {
         if next == ip_number::IPV6_FRAG {
             let (fragment, _) = Ipv6FragmentHeader::from_slice(rest).ok()?;
-            is_fragment |= fragment.is_fragmenting_payload();
+            if fragment.is_fragmenting_payload() {
+                part = Some(Part {
+                    identification: fragment.identification,
+                    protocol: 0,
+                    is_later: fragment.fragment_offset.value() != 0,
+                });
+            }
         }
         let (following, behind) = Ipv6Header::skip_header_extension_in_slice(rest, next).ok()?;
         if behind.len() == rest.len() {
@@ -107,7 +145,7 @@ fn v6(bytes: &[u8]) -> Option<Reading> {
         destination: header.destination.into(),
         protocol: next.0,
         hop_limit: header.hop_limit,
-        is_fragment,
+        part,
         ports: None,
     })
 }

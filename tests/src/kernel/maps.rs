@@ -6,7 +6,9 @@ use std::net::IpAddr;
 use aya::Pod;
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray};
 use lb_common::abi::address::narrow;
-use lb_common::abi::{Backend, Flow, FlowKey, PathMtu, Reverse, Tally, Ticks, Traffic, V4, V6};
+use lb_common::abi::{
+    Backend, Datagram, DatagramKey, Flow, FlowKey, PathMtu, Reverse, Tally, Ticks, Traffic, V4, V6,
+};
 use lb_userspace::dataplane::Generation;
 
 use crate::ring::{FlowView, State, Table, Tuple};
@@ -99,6 +101,11 @@ pub(super) fn make_older(generation: &mut Generation, ticks: i32) -> bool {
         && make_flows_older::<V6>(generation, FLOWS_V6, ticks)
         && make_reverses_older::<V4>(generation, REVERSES_V4, ticks)
         && make_reverses_older::<V6>(generation, REVERSES_V6, ticks)
+        && rewrite(
+            generation,
+            "DATAGRAMS",
+            |datagram: &mut Datagram, _: &DatagramKey| older(&mut datagram.seen, ticks),
+        )
 }
 
 fn make_flows_older<A: Member>(
@@ -161,6 +168,7 @@ pub(super) fn clear(generation: &mut Generation) {
     for (name, _) in FLOWS_V6 {
         remove_all::<FlowKey<V6>, Flow>(generation, name);
     }
+    remove_all::<DatagramKey, Datagram>(generation, "DATAGRAMS");
     forget_ways_back(generation);
     let used = state(generation, Ticks(0));
     zero::<Tally>(generation, "REASON_TALLY", used.reasons.into_keys());

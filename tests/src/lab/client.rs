@@ -7,6 +7,8 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
+use super::server::DATAGRAM_MAX;
+
 /// An HTTP answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
@@ -45,7 +47,7 @@ pub fn connect(to: SocketAddr, bound: Duration) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Sends a datagram from `port` (0: any) and returns the answer to it, at most 2,048 bytes of it.
+/// Sends a datagram from `port` (0: any) and returns the answer to it, at most 16 KiB of it.
 ///
 /// Every port is a flow of its own; a port used again soon would continue an older flow.
 ///
@@ -57,7 +59,7 @@ pub fn udp_ask(to: SocketAddr, port: u16, payload: &[u8], bound: Duration) -> io
     socket.connect(to)?;
     socket.set_read_timeout(Some(bound))?;
     socket.send(payload)?;
-    let mut buffer = [0; 2048];
+    let mut buffer = [0; DATAGRAM_MAX];
     let length = socket.recv(&mut buffer)?;
     Ok(buffer[..length].to_vec())
 }

@@ -25,6 +25,8 @@ use tokio::net::{TcpListener, TcpStream};
 pub const BODY_MAX: usize = 256 << 20;
 /// Longest time `/slow` takes, in milliseconds.
 const SLOW_MAX_MS: u64 = 60_000;
+/// Longest datagram that is echoed, in bytes, with the name before it.
+pub(super) const DATAGRAM_MAX: usize = 16 << 10;
 
 /// What to serve, and where.
 #[derive(Debug, Clone)]
@@ -133,7 +135,7 @@ fn echo_datagrams(socket: &UdpSocket, name: &str) {
 
 fn echo_datagram(socket: &UdpSocket, name: &str) -> io::Result<()> {
     let fd = socket.as_raw_fd();
-    let mut buffer = [0; 2048];
+    let mut buffer = [0; DATAGRAM_MAX];
     let mut parts = [IoSliceMut::new(&mut buffer)];
     let mut control = nix::cmsg_space!(libc::in6_pktinfo);
     let message = recvmsg::<SockaddrIn6>(fd, &mut parts, Some(&mut control), MsgFlags::empty())?;

@@ -97,7 +97,7 @@ fn network(packet: &Packet) -> Vec<u8> {
                 destination.octets(),
             )
             .unwrap();
-            header.identification = packet.identification;
+            header.identification = packet.identification as u16;
             header.dont_fragment = packet.fragment == (0, false) && !packet.may_be_cut;
             header.fragment_offset = IpFragOffset::try_new(packet.fragment.0).unwrap();
             header.more_fragments = packet.fragment.1;
@@ -152,7 +152,7 @@ fn extensions(packet: &Packet) -> Vec<u8> {
         .extensions
         .iter()
         .zip(following)
-        .flat_map(|(extension, next)| extension.bytes(next))
+        .flat_map(|(extension, next)| extension.bytes(next, packet.identification))
         .collect()
 }
 

@@ -36,8 +36,8 @@ impl Extension {
         }
     }
 
-    /// Its bytes, announcing `next`.
-    pub(super) fn bytes(&self, next: u8) -> Vec<u8> {
+    /// Its bytes in a packet of this identification, announcing `next`.
+    pub(super) fn bytes(&self, next: u8, identification: u32) -> Vec<u8> {
         let next = IpNumber(next);
         match self {
             Self::Units(_, more) => {
@@ -55,7 +55,7 @@ impl Extension {
             }
             Self::Fragment { offset, more } => {
                 let offset = IpFragOffset::try_new(*offset).unwrap();
-                Ipv6FragmentHeader::new(next, offset, *more, 7)
+                Ipv6FragmentHeader::new(next, offset, *more, identification)
                     .to_bytes()
                     .to_vec()
             }

@@ -45,8 +45,8 @@ pub struct Packet {
     pub source: SocketAddr,
     /// Destination address and port.
     pub destination: SocketAddr,
-    /// IPv4: the identification.
-    pub identification: u16,
+    /// What tells its fragments from others'; IPv4 has the lower half of it.
+    pub identification: u32,
     /// Time to live or hop limit.
     pub hop_limit: u8,
     /// DSCP and ECN.
@@ -185,7 +185,11 @@ impl Packet {
             tags: Vec::new(),
             source,
             destination,
-            identification: 0x1234,
+            identification: if source.is_ipv4() {
+                0x1234
+            } else {
+                0x5678_1234
+            },
             hop_limit: 64,
             traffic_class: 0,
             may_be_cut: false,
@@ -308,17 +312,31 @@ impl Packet {
 
     /// With what headers of the other family have beside the addresses.
     fn across(mut self) -> Self {
-        let (flow, checksum) = (self.flow(), self.checksum());
+        let flow = self.flow();
+        let checksum = match self.transport {
+            Transport::Raw(_) => 0,
+            _ => self.checksum(),
+        };
         self.options.clear();
-        self.extensions.clear();
+        let extensions = std::mem::take(&mut self.extensions);
         if self.source.is_ipv4() {
             self.flow_label = flow & 0xf_ffff;
+            if self.fragment != (0, false) {
+                let (offset, more) = std::mem::take(&mut self.fragment);
+                self.extensions.push(Extension::Fragment { offset, more });
+            }
+            return self;
+        }
+        if let [Extension::Fragment { offset, more }] = extensions[..]
+            && (offset, more) != (0, false)
+        {
+            self.fragment = (offset, more);
             return self;
         }
         let header = if self.protocol() == 6 { 20 } else { 8 };
         let length = 20 + header + self.payload.len();
         (self.may_be_cut, self.identification) = if length <= 1260 {
-            (true, checksum)
+            (true, checksum.into())
         } else {
             (false, 0)
         };

@@ -3,8 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use etherparse::{
-    Ethernet2Header, Ipv4Header, Ipv6Header, SingleVlanHeader, TcpSlice, UdpSlice,
-    checksum::Sum16BitWords,
+    Ethernet2Header, Ipv4Header, Ipv6FragmentHeader, Ipv6Header, SingleVlanHeader, TcpSlice,
+    UdpSlice, checksum::Sum16BitWords, ip_number,
 };
 
 /// What a receiver reads from a frame whose every checksum is right.
@@ -26,10 +26,20 @@ struct Ip<'a> {
     destination: IpAddr,
     hop_limit: u8,
     protocol: u8,
+    piece: Piece,
     payload: &'a [u8],
 }
 
+/// Which part of its datagram a packet is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Piece {
+    Whole,
+    First,
+    Later,
+}
+
 /// Reads a TCP, UDP or ICMP frame, in a tunnel or not; an error says what a receiver would reject it for.
+/// The checksum over a fragmented datagram is not seen from one fragment, and a later one is payload.
 pub fn receive(frame: &[u8]) -> Result<Received, String> {
     let (link, mut rest) = Ethernet2Header::from_slice(frame).map_err(text)?;
     let mut ether_type = link.ether_type.0;
@@ -43,18 +53,24 @@ pub fn receive(frame: &[u8]) -> Result<Received, String> {
         other => return Err(format!("EtherType {other:#06x} is not IP")),
     };
     let ip = unpack(ip)?;
+    let is_whole = ip.piece == Piece::Whole;
     let (ports, payload) = match ip.protocol {
+        _ if ip.piece == Piece::Later => ((0, 0), ip.payload),
         6 => {
             let tcp = TcpSlice::from_slice(ip.payload).map_err(text)?;
-            if let wrong @ 1.. = checksum(&ip, tcp.slice())? {
+            if is_whole && let wrong @ 1.. = checksum(&ip, tcp.slice())? {
                 return Err(format!("the TCP checksum is off by {wrong:#06x}"));
             }
             ((tcp.source_port(), tcp.destination_port()), tcp.payload())
         }
         17 => {
-            let udp = UdpSlice::from_slice(ip.payload).map_err(text)?;
+            let udp = UdpSlice::from_slice_lax(ip.payload).map_err(text)?;
+            if is_whole && udp.slice().len() != usize::from(udp.length()) {
+                return Err("the UDP datagram is cut off".to_owned());
+            }
             // RFC 768: a field of zero means that there is none.
-            if udp.checksum() != 0
+            if is_whole
+                && udp.checksum() != 0
                 && let wrong @ 1.. = checksum(&ip, udp.slice())?
             {
                 return Err(format!("the UDP checksum is off by {wrong:#06x}"));
@@ -87,6 +103,7 @@ pub fn receive(frame: &[u8]) -> Result<Received, String> {
 /// What is inside a tunnel, as its end finds it; a packet that is in none is as it was.
 fn unpack(ip: Ip<'_>) -> Result<Ip<'_>, String> {
     match ip.protocol {
+        _ if ip.piece != Piece::Whole => Ok(ip),
         4 => v4(ip.payload),
         41 => v6(ip.payload),
         17 => {
@@ -109,15 +126,14 @@ fn v4(bytes: &[u8]) -> Result<Ip<'_>, String> {
         let found = header.header_checksum;
         return Err(format!("IPv4 checksum {found:#06x}, not {sum:#06x}"));
     }
-    if header.is_fragmenting_payload() {
-        return Err("a fragment".to_owned());
-    }
+    let offset = header.fragment_offset.value();
     let length = usize::from(header.payload_len().map_err(text)?);
     Ok(Ip {
         source: header.source.into(),
         destination: header.destination.into(),
         hop_limit: header.time_to_live,
         protocol: header.protocol.0,
+        piece: Piece::of(offset, header.more_fragments),
         payload: rest.get(..length).ok_or("the IPv4 packet is cut off")?,
     })
 }
@@ -126,15 +142,42 @@ fn v6(bytes: &[u8]) -> Result<Ip<'_>, String> {
     let (header, rest) = Ipv6Header::from_slice(bytes).map_err(text)?;
     let length = usize::from(header.payload_length);
     let rest = rest.get(..length).ok_or("the IPv6 packet is cut off")?;
-    let (protocol, payload) =
-        Ipv6Header::skip_all_header_extensions_in_slice(rest, header.next_header).map_err(text)?;
+    let (mut protocol, mut payload) = (header.next_header, rest);
+    let mut piece = Piece::Whole;
+    while piece != Piece::Later {
+        if protocol == ip_number::IPV6_FRAG {
+            let (fragment, _) = Ipv6FragmentHeader::from_slice(payload).map_err(text)?;
+            let offset = fragment.fragment_offset.value();
+            match Piece::of(offset, fragment.more_fragments) {
+                Piece::Whole => {}
+                part => piece = part,
+            }
+        }
+        let (next, behind) =
+            Ipv6Header::skip_header_extension_in_slice(payload, protocol).map_err(text)?;
+        if behind.len() == payload.len() {
+            break;
+        }
+        (protocol, payload) = (next, behind);
+    }
     Ok(Ip {
         source: header.source.into(),
         destination: header.destination.into(),
         hop_limit: header.hop_limit,
         protocol: protocol.0,
+        piece,
         payload,
     })
+}
+
+impl Piece {
+    fn of(offset: u16, more: bool) -> Self {
+        match (offset, more) {
+            (0, false) => Self::Whole,
+            (0, true) => Self::First,
+            _ => Self::Later,
+        }
+    }
 }
 
 /// The sum over pseudo header and segment, as RFC 9293, section 3.1 has a receiver do it: zero if

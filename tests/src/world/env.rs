@@ -1,10 +1,12 @@
 //! What does not depend on the address family.
 
 use lb_common::abi::address::narrow;
-use lb_common::abi::{Backend, Features, PortTable, Reason, Rule, Tally, Ticks, V4, V6};
+use lb_common::abi::{
+    Backend, Datagram, DatagramKey, Features, PortTable, Reason, Rule, Tally, Ticks, V4, V6,
+};
 use lb_common::datapath::{Env, Steps};
 
-use super::table::Fixed;
+use super::table::{Entry, Fixed};
 use super::{Chance, LINK_MTU, World};
 
 impl Steps<V4> for World {}
@@ -12,6 +14,7 @@ impl Steps<V6> for World {}
 
 impl Env for World {
     type BackendCell = Fixed<Backend>;
+    type DatagramCell = Entry<Datagram>;
 
     fn features(&self) -> Features {
         self.settings.features
@@ -90,6 +93,18 @@ impl Env for World {
             self.counted.reasons.entry(reason as u32).or_default(),
             bytes,
         );
+    }
+
+    fn datagram(&self, key: &DatagramKey) -> Option<Self::DatagramCell> {
+        self.datagrams.find(key)
+    }
+
+    fn insert_datagram(&mut self, key: &DatagramKey, datagram: &Datagram) {
+        self.datagrams.insert(key, *datagram, false);
+    }
+
+    fn remove_datagram(&mut self, key: &DatagramKey) {
+        self.datagrams.remove(key);
     }
 
     fn count_rule(&mut self, id: u32, bytes: u64) {

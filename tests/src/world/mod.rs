@@ -19,8 +19,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 
 use lb_common::abi::address::narrow;
-use lb_common::abi::limits::{PENDING, SLOTS};
-use lb_common::abi::{Backend, ErrorLimit, Reverse, Service, Settings, Slots, Ticks, V4, V6};
+use lb_common::abi::limits::{DATAGRAMS, PENDING, SLOTS};
+use lb_common::abi::{
+    Backend, Datagram, DatagramKey, ErrorLimit, Reverse, Service, Settings, Slots, Ticks, V4, V6,
+};
 use lb_common::datapath::{self, Verdict};
 use lb_userspace::reconcile::Write;
 use lb_userspace::tables::{FirewallTables, ServiceTable, Tables, VipKey};
@@ -68,6 +70,7 @@ pub struct World {
     cursors: BTreeMap<u32, u64>,
     counted: State,
     errors: ErrorLimit,
+    datagrams: FlowTable<DatagramKey, Datagram>,
 }
 
 impl std::fmt::Debug for World {
@@ -101,6 +104,7 @@ impl World {
             cursors: BTreeMap::new(),
             counted: State::default(),
             errors: ErrorLimit::default(),
+            datagrams: FlowTable::new(DATAGRAMS as usize),
         };
         world.configure(tables);
         world

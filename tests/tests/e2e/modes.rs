@@ -18,6 +18,8 @@ use crate::scene::{
 /// The outer sources; no host has them, and nobody answers to them.
 const SOURCES: [&str; 2] = ["172.16.0.0/16", "100::/64"];
 const BACKENDS: u8 = 3;
+/// The source port of datagrams in fragments.
+const FRAGMENTS_PORT: u16 = 30_000;
 /// Connections to each backend.
 const EACH: u64 = 10;
 
@@ -66,6 +68,17 @@ fn exchange(to: SocketAddr) -> Result<(), String> {
     (received == sent)
         .then_some(())
         .ok_or("it came back changed".to_owned())
+}
+
+/// Sends a datagram of six fragments and gets it back in as many. The first that does not fit a tunnel
+/// is lost, and tells the client so.
+fn exchange_fragments(to: SocketAddr) -> Result<(), String> {
+    let payload: Vec<u8> = (0..=250).cycle().take(8 << 10).collect();
+    let bound = std::time::Duration::from_millis(500);
+    let mut answers = (0..4).map(|_| udp_ask(to, FRAGMENTS_PORT, &payload, bound));
+    let answer = answers.find_map(Result::ok).ok_or("no answer")?;
+    echoed_by(&answer, &payload).ok_or("it came back changed")?;
+    Ok(())
 }
 
 /// Starts `lb decap` on every backend.
@@ -154,6 +167,8 @@ impl Mode {
         }
         let large = vip(self.v6, Plan::ECHO_PORT);
         lab.client().enter(|| exchange(large)).unwrap().unwrap();
+        let fragments = lab.client().enter(|| exchange_fragments(to)).unwrap();
+        fragments.unwrap();
         if self.is_tunnel() {
             let told = packets(&daemon, "too_big_told");
             assert!(told > 0, "nobody was told that a packet does not fit");

@@ -4,6 +4,7 @@
 //! from the bytes before and after, from the view of the tables, and from an independent reading
 //! of headers and rules.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use lb_common::abi::address::wide;
@@ -12,7 +13,7 @@ use lb_common::abi::trace::NONE;
 use lb_common::abi::{BackendState, FlowState, Forward, Hop, Reason, Ticks};
 
 use super::configuration::Configuration;
-use super::reading::{self, Reading};
+use super::reading::{self, Datagram, Reading};
 use crate::packet::{ACK, SYN, verify};
 use crate::ring::{Exit, FlowView, Ran, ReverseView, State, Table, Tuple};
 
@@ -28,13 +29,45 @@ pub(super) struct Moment<'a> {
     pub(super) ran: &'a Ran,
     pub(super) after: &'a State,
     pub(super) configuration: &'a Configuration,
+    /// The protocol and the ports that first fragments have named.
+    pub(super) firsts: &'a Firsts,
     /// The tables are small, so that entries may make room for others.
     pub(super) may_evict: bool,
     /// The frame's door may shut.
     pub(super) may_fail: bool,
 }
 
+/// Protocol, and source and destination port, of each datagram whose first fragment was let through.
+pub(super) type Firsts = BTreeMap<Datagram, Named>;
+
+type Named = (u8, (u16, u16));
+
 impl Moment<'_> {
+    /// The frame, with the protocol and the ports of its datagram if it is a later fragment.
+    fn reading(&self) -> Option<Reading> {
+        let mut reading = reading::read(self.sent)?;
+        if reading.is_later()
+            && let Some((protocol, ports)) = self.firsts.get(&reading.datagram()?).copied()
+        {
+            (reading.protocol, reading.ports) = (protocol, Some(ports));
+        }
+        Some(reading)
+    }
+
+    /// The datagram that the frame begins, and what it names for those behind it.
+    pub(super) fn named(&self) -> Option<(Datagram, Named)> {
+        let reading = self.reading().filter(|reading| !reading.is_later())?;
+        let named = (reading.datagram()?, (reading.protocol, reading.ports?));
+        let stopped = matches!(
+            self.ran.reason()?,
+            Reason::FirewallDrop | Reason::Multicast | Reason::Malformed | Reason::TinyFragment
+        );
+        let mut vips = self.configuration.tables.services.keys();
+        let is_ours = vips.any(|vip| vip.address == reading.destination)
+            || self.way_back(&tuple(&reading)).is_some();
+        (is_ours && !stopped).then_some(named)
+    }
+
     /// Panics unless everything holds.
     pub(super) fn check(&self) {
         let reason = self.ran.reason().expect("each frame leaves for a reason");
@@ -52,12 +85,11 @@ impl Moment<'_> {
             assert_eq!(self.sent, self.ran.frame, "{reason:?} leaves a trace");
         }
         self.check_counters(reason);
-        let reading = reading::read(self.sent);
+        let reading = self.reading();
         self.check_firewall(reason, reading.as_ref());
         self.check_tables(reading.as_ref());
         if forwarded {
             let reading = reading.expect("what is forwarded can be read");
-            assert!(!reading.is_fragment, "a fragment was forwarded");
             self.check_rewrite(reason, &reading);
         }
     }
@@ -104,7 +136,7 @@ impl Moment<'_> {
         matches!(
             self.ran.reason(),
             Some(Reason::HopLimit | Reason::RewriteFailed)
-        ) && reading::read(self.sent).is_some_and(|reading| {
+        ) && self.reading().is_some_and(|reading| {
             self.is_our_port(reading.to().port())
                 && self
                     .way_back(&tuple(&reading))
@@ -130,7 +162,7 @@ impl Moment<'_> {
                 | Reason::TinyFragment
                 | Reason::NotIp
         );
-        let Some(reading) = reading.filter(|reading| !unread && !reading.is_fragment) else {
+        let Some(reading) = reading.filter(|reading| !unread && reading.part.is_none()) else {
             return;
         };
         assert_eq!(
@@ -172,7 +204,11 @@ impl Moment<'_> {
 
     /// A frame that is sent on is the one that came, with new addresses and nothing else.
     fn check_rewrite(&self, reason: Reason, sent: &Reading) {
-        let received = reading::read(&self.ran.frame).expect("a receiver can read it");
+        let mut received = reading::read(&self.ran.frame).expect("a receiver can read it");
+        if sent.is_later() {
+            // It says no ports: those of its datagram are what the first has been given.
+            received.ports = None;
+        }
         let intact = |frame: &[u8]| verify::receive(frame).map(|received| received.payload);
         let (before, after) = (intact(self.sent), intact(&self.ran.frame));
         if reason == Reason::IcmpError {
@@ -222,7 +258,11 @@ impl Moment<'_> {
 
     fn check_to_client(&self, sent: &Reading, received: &Reading) {
         let way = self.way_back(&tuple(sent)).expect("a reply has a way back");
-        assert_eq!((received.from(), received.to()), (way.vip, way.client));
+        let ends = (received.source, received.destination);
+        assert_eq!(ends, (way.vip.ip(), way.client.ip()));
+        if !sent.is_later() {
+            assert_eq!((received.from(), received.to()), (way.vip, way.client));
+        }
         self.check_translated(sent, received);
         self.check_hop(&way.hop);
     }
@@ -246,6 +286,9 @@ impl Moment<'_> {
         if is_nat {
             assert_eq!(wide(received.destination), backend.address);
             assert_eq!(wide(received.source), backend.source);
+            self.check_translated(sent, received);
+        }
+        if is_nat && !sent.is_later() {
             let port = received.from().port();
             assert!(self.is_our_port(port), "port {port} is not ours");
             let port = if backend.port == 0 {
@@ -254,8 +297,8 @@ impl Moment<'_> {
                 backend.port
             };
             assert_eq!(received.to().port(), port);
-            self.check_translated(sent, received);
-        } else {
+        }
+        if !is_nat {
             assert_eq!(self.sent[12..], self.ran.frame[12..], "dsr changes more");
         }
         if let Some(flow) = self.live_flow(sent)
@@ -330,7 +373,9 @@ impl Moment<'_> {
             IpAddr::V6(_) => [7..8, 8..24, 24..40],
         };
         let header = header.map(|range| range.start + network..range.end + network);
-        let others = [0..12, transport..transport + 4, checksum..checksum + 2];
+        let ports = [transport..transport + 4, checksum..checksum + 2];
+        let link = std::iter::once(0..12);
+        let others = link.chain(ports.into_iter().filter(|_| !sent.is_later()));
         for range in header.into_iter().chain(others) {
             blank[range.clone()].fill(0);
             found[range].fill(0);

@@ -223,6 +223,7 @@ impl Past {
 struct Checked {
     world: World,
     is_limited: bool,
+    firsts: check::Firsts,
 }
 
 impl Checked {
@@ -230,6 +231,7 @@ impl Checked {
         Self {
             world: World::new(tables, 1),
             is_limited: false,
+            firsts: check::Firsts::new(),
         }
     }
 }
@@ -245,10 +247,13 @@ impl Stage for Checked {
             ran: &ran,
             after: &after,
             configuration,
+            firsts: &self.firsts,
             may_evict: self.is_limited,
             may_fail: self.world.writes.is_some(),
         };
         moment.check();
+        let named = moment.named();
+        self.firsts.extend(named);
         Some(ran)
     }
 

@@ -10,8 +10,8 @@ use std::net::SocketAddr;
 use corosensei::Yielder;
 use lb_common::abi::address::narrow;
 use lb_common::abi::{
-    Backend, Features, Flow, FlowKey, PortTable, Reason, Reverse, Rule, Service, ServiceKey, Ticks,
-    V4, V6,
+    Backend, Datagram, DatagramKey, Features, Flow, FlowKey, PortTable, Reason, Reverse, Rule,
+    Service, ServiceKey, Ticks, V4, V6,
 };
 use lb_common::datapath::{Cell, Env, Stage, Steps, Tables};
 
@@ -103,6 +103,7 @@ impl Steps<V6> for Cpu<'_> {}
 
 impl<'e> Env for Cpu<'e> {
     type BackendCell = Fixed<'e, Backend>;
+    type DatagramCell = Held<'e, Datagram>;
 
     fn features(&self) -> Features {
         self.generation.frozen.features()
@@ -125,6 +126,14 @@ impl<'e> Env for Cpu<'e> {
     }
 
     fn note_path_mtu(&mut self, _: [u64; 2], _: u32) {}
+
+    fn datagram(&self, _: &DatagramKey) -> Option<Self::DatagramCell> {
+        None
+    }
+
+    fn insert_datagram(&mut self, _: &DatagramKey, _: &Datagram) {}
+
+    fn remove_datagram(&mut self, _: &DatagramKey) {}
 
     fn now(&self) -> Ticks {
         self.pause();
