@@ -9,6 +9,7 @@ use std::{fmt, io};
 use crate::api::client::ClientError;
 use crate::daemon::DaemonError;
 use crate::dataplane::DataplaneError;
+use crate::doctor::DoctorError;
 use crate::trace::TraceError;
 
 /// How a command ended.
@@ -110,6 +111,9 @@ impl Exit {
                 DaemonError::Dataplane(DataplaneError::Privilege) => Some(Self::Privilege),
                 _ => None,
             };
+        }
+        if let Some(DoctorError::Program(error)) = cause.downcast_ref() {
+            return Self::of_cause(error);
         }
         if let Some(TraceError::Document(_) | TraceError::Compile(_)) = cause.downcast_ref() {
             return Some(Self::InvalidDocument);

@@ -6,6 +6,7 @@ pub mod compile;
 pub mod crypto;
 pub mod daemon;
 pub mod dataplane;
+pub mod doctor;
 pub mod document;
 pub mod exit;
 pub mod health;

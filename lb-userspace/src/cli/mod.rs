@@ -16,6 +16,7 @@ mod address;
 mod backend;
 mod changes;
 mod decap;
+mod doctor;
 mod document;
 mod firewall;
 mod output;
@@ -40,6 +41,7 @@ Examples:
   lb status                                   what runs, and where
   lb stats --watch                            live counters
   lb backend add web 10.0.0.13:8080           one more backend
+  sudo lb doctor                              why do packets not arrive?
   lb firewall block 203.0.113.0/24 --for 1h   drop a network for an hour";
 
 /// Balances connections over backends and drops what the firewall forbids, in XDP.
@@ -74,6 +76,7 @@ enum Command {
     Check(document::CheckArgs),
     Diff(document::DiffArgs),
     Apply(document::ApplyArgs),
+    Doctor(doctor::Args),
     Trace(trace::Args),
     Decap(decap::Args),
     #[command(hide = true)]
@@ -107,6 +110,7 @@ async fn dispatch(cli: Cli, output: Output) -> anyhow::Result<()> {
         Command::Check(args) => document::check(&args),
         Command::Diff(args) => document::diff(&client()?, &args).await,
         Command::Apply(args) => document::apply(&client()?, args).await,
+        Command::Doctor(args) => doctor::run(client, args, output).await,
         Command::Trace(args) => trace::run(args).await,
         Command::Decap(args) => decap::run(args).await,
         Command::InternalVerify(args) => verify::run(&args),

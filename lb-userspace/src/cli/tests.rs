@@ -61,7 +61,7 @@ fn every_visible_command_has_examples() {
         );
         seen += 1;
     }
-    assert_eq!(seen, 23);
+    assert_eq!(seen, 24);
 }
 
 #[test]

@@ -63,10 +63,16 @@ impl Replay {
             .firewall
             .blocks
             .retain(|block| block.until.is_none_or(|until| until > now));
+        let ways = ways(&document).await;
+        Self::of(&document, &ways)
+    }
+
+    /// Loads the program for a document, every backend taken as healthy, and as somewhere where its
+    /// way is not given.
+    pub fn of(document: &Document, ways: &HashMap<IpAddr, Way>) -> Result<Self, TraceError> {
         let host = Host::probe()?;
         let mut ids = Ids::default();
-        ids.assign(&document);
-        let ways = ways(&document).await;
+        ids.assign(document);
         let view = |_: &str, address: SocketAddr| {
             let way = ways.get(&address.ip()).copied();
             BackendView {
@@ -80,10 +86,10 @@ impl Replay {
             nat_ports: host.nat_ports,
             trace: true,
         };
-        let tables = compile(&document, &around)?;
+        let tables = compile(document, &around)?;
         let mut generation = Generation::load(&tables, host.coarse_clock, None)?;
         generation.fill(&tables)?;
-        let names = Names::new(&document, &ids);
+        let names = Names::new(document, &ids);
         Ok(Self {
             generation,
             names,

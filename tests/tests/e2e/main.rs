@@ -7,6 +7,7 @@
 mod bad_input;
 mod churn;
 mod counts;
+mod doctor;
 mod firewall;
 mod life;
 mod modes;

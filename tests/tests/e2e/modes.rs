@@ -16,7 +16,7 @@ use crate::scene::{
 };
 
 /// The outer sources; no host has them, and nobody answers to them.
-const SOURCES: [&str; 2] = ["172.16.0.0/16", "100::/64"];
+pub(crate) const SOURCES: [&str; 2] = ["172.16.0.0/16", "100::/64"];
 const BACKENDS: u8 = 3;
 /// The source port of datagrams in fragments.
 const FRAGMENTS_PORT: u16 = 30_000;
@@ -82,7 +82,7 @@ fn exchange_fragments(to: SocketAddr) -> Result<(), String> {
 }
 
 /// Starts `lb decap` on every backend.
-fn unpack(lab: &Lab, from: &[&str]) -> Vec<Process> {
+pub(crate) fn unpack(lab: &Lab, from: &[&str]) -> Vec<Process> {
     let mut arguments = vec!["decap", Plan::INTERFACE];
     for prefix in from {
         arguments.extend(["--from", prefix]);
