@@ -199,13 +199,13 @@ macro_rules! steps {
                 }
 
                 #[inline(always)]
-                fn report_too_big<F: Frame>(
+                fn report<F: Frame>(
                     &mut self,
                     _: &mut F,
                     order: Order,
-                    mtu: u16,
+                    refused: Departure,
                 ) -> Departure {
-                    Departure([<too_big_ $family>](self.xdp, order.0, u64::from(mtu)))
+                    Departure([<report_ $family>](self.xdp, order.0, refused.0))
                 }
 
                 #[inline(always)]
@@ -400,10 +400,10 @@ macro_rules! steps {
 
             #[unsafe(no_mangle)]
             #[inline(never)]
-            extern "C" fn [<too_big_ $family>](xdp: *mut xdp_md, order: u64, mtu: u64) -> u64 {
+            extern "C" fn [<report_ $family>](xdp: *mut xdp_md, order: u64, refused: u64) -> u64 {
                 let (mut frame, mut kernel) = (XdpFrame::new(xdp), Kernel::new(xdp));
-                let (order, mtu) = (Order(order), mtu as u16);
-                datapath::report_too_big::<$address, _, _>(&mut kernel, &mut frame, order, mtu).0
+                let (order, refused) = (Order(order), Departure(refused));
+                datapath::report::<$address, _, _>(&mut kernel, &mut frame, order, refused).0
             }
         }
     };

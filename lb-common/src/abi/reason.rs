@@ -103,6 +103,8 @@ reasons! {
     /// A fragment of which some was there already, which receivers may put together in another way than
     /// a firewall (RFC 5722).
     OverlappingFragment = 27, "overlapping_fragment", Drop;
+    /// A packet whose hop limit is used up, whose sender was told so.
+    HopLimitTold = 28, "hop_limit_told", Forward;
 }
 
 impl Reason {

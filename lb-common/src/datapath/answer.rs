@@ -2,7 +2,7 @@
 
 use super::departure::{Departure, Order, Owner};
 use super::flow::TCP_ESTABLISHED;
-use super::{Cell, Direction, Env, Frame, Notes, Sent, Stage, Steps, Tables, across, nat, too_big};
+use super::{Cell, Direction, Env, Frame, Notes, Sent, Stage, Steps, Tables, across, nat, report};
 use crate::abi::address::is_v4;
 use crate::abi::{Features, FlowKey, FlowState, Hop, Reason, Reverse};
 use crate::wire::{Family, TcpFlags, translation};
@@ -46,7 +46,7 @@ pub fn reply<A: Family, F: Frame, E: Env + Steps<A>>(
     if flags.resets() && sent.leaves() {
         <E as Steps<A>>::close(env, key);
     }
-    too_big::or_report::<A, F, E>(env, frame, order, sent)
+    report::or_report::<A, F, E>(env, frame, order, sent)
 }
 
 /// Sends a packet to the client of its family that it is a reply to, and says whose it was;
@@ -65,7 +65,7 @@ pub fn answer<A: Family, F: Frame, E: Env + Tables<A>>(
     };
     let place = order.place();
     if is_used_up::<A, F>(frame, place.at) {
-        return Departure::refused(Reason::HopLimit);
+        return Departure::USED_UP;
     }
     let Some((to, hop)) = towards_client(env, key, &cell) else {
         return Departure::refused(Reason::RewriteFailed);
@@ -88,7 +88,7 @@ pub fn answer_across<A: Family, F: Frame, E: Env + Tables<A>>(
         return Departure::NOT_OURS;
     };
     if is_used_up::<A, F>(frame, order.place().at) {
-        return Departure::refused(Reason::HopLimit);
+        return Departure::USED_UP;
     }
     let Some((to, hop)) = towards_client(env, key, &cell) else {
         return Departure::refused(Reason::RewriteFailed);

@@ -8,9 +8,10 @@ use crate::wire::{Fragment, Packet};
 
 /// How a packet leaves, in one number: a global BPF function can return no more.
 ///
-/// From the lowest bit: the [`Reason`] if it does not leave, eight bits; whether it leaves; whether as
-/// an ICMP error, or, if it does not leave, whether its sender is to get one; from bit 16 the bytes
-/// that the frame has grown by, as a signed number; from bit 32 the interface's index.
+/// From the lowest bit: the [`Reason`] if it does not leave, or leaves as an ICMP error, eight bits;
+/// whether it leaves; whether as an ICMP error, or, if it does not leave, whether its sender is to get
+/// one; from bit 16 the bytes that the frame has grown by, as a signed number; from bit 32 the interface's
+/// index, or how many bytes of it would have fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Departure(pub u64);
 
@@ -53,6 +54,8 @@ impl Departure {
     pub const OTHER: Self = Self(Reason::OtherProtocol as u64);
     /// The way to its backend is not known.
     pub(super) const NO_NEXT_HOP: Self = Self(Reason::NoNextHop as u64);
+    /// The packet may go no further, which its sender is to be told.
+    pub(super) const USED_UP: Self = Self(Reason::HopLimit as u64 | Self::ERROR);
     /// The packet is nobody's.
     pub const NOT_OURS: Self = Self(Reason::NotOurs as u64);
 
@@ -64,8 +67,8 @@ impl Departure {
 
     /// Back out of the interface that it came in by, as a message to its sender.
     #[inline(always)]
-    pub(super) fn error(interface: u32) -> Self {
-        Self(Self::by(interface).0 | Self::ERROR)
+    pub(super) fn error(interface: u32, reason: Reason) -> Self {
+        Self(Self::by(interface).0 | Self::ERROR | reason as u64)
     }
 
     /// What a rewrite of the frame made of it.
@@ -96,11 +99,34 @@ impl Departure {
         Self(Reason::TooBig as u64 | Self::ERROR | (mtu as u64) << 32)
     }
 
+    /// Whether its sender is to be told why it does not leave.
+    #[inline(always)]
+    pub(super) fn is_to_be_told(self) -> bool {
+        self.0 & (Self::LEAVES | Self::ERROR) == Self::ERROR
+    }
+
     /// How many bytes of it would have fit, if that is why it does not leave.
     #[inline(always)]
-    pub fn fitting(self) -> Option<u16> {
-        let asked = self.0 & (Self::LEAVES | Self::ERROR) == Self::ERROR;
-        asked.then_some((self.0 >> 32) as u16)
+    pub(super) fn fitting(self) -> Option<u16> {
+        (self.0 as u8 == Reason::TooBig as u8).then_some((self.0 >> 32) as u16)
+    }
+
+    /// Why it does not leave, for what is to be told.
+    #[inline(always)]
+    pub(super) fn reason(self) -> Reason {
+        match self.fitting() {
+            Some(_) => Reason::TooBig,
+            None => Reason::HopLimit,
+        }
+    }
+
+    /// Why it leaves, once its sender is told.
+    #[inline(always)]
+    pub(super) fn told_as(self) -> Reason {
+        match self.fitting() {
+            Some(_) => Reason::TooBigTold,
+            None => Reason::HopLimitTold,
+        }
     }
 
     /// Whether it does.
@@ -115,9 +141,14 @@ impl Departure {
         if self.leaves() {
             Ok((self.0 >> 32) as u32)
         } else {
-            let number = u32::from(self.0 as u8);
-            Err(Reason::from_number(number).unwrap_or(Reason::RewriteFailed))
+            Err(self.noted())
         }
+    }
+
+    /// The reason that it bears.
+    #[inline(always)]
+    fn noted(self) -> Reason {
+        Reason::from_number(u32::from(self.0 as u8)).unwrap_or(Reason::RewriteFailed)
     }
 
     /// Why it leaves, for `reason` unless it is an ICMP error, and by which interface; or why it does
@@ -126,7 +157,7 @@ impl Departure {
     pub(super) fn sent(self, reason: Reason) -> Sent {
         let interface = self.interface()?;
         if self.0 & Self::ERROR != 0 {
-            return Ok((Reason::TooBigTold, interface));
+            return Ok((self.noted(), interface));
         }
         Ok((reason, interface))
     }
@@ -213,15 +244,23 @@ mod tests {
         assert_eq!(departure.interface(), Ok(u32::MAX));
         assert_eq!(departure.growth(), 48);
         assert_eq!(departure.sent(Reason::Stray), Ok((Reason::Stray, u32::MAX)));
-        let error = Departure::error(7).resized(1514, 170);
+        let error = Departure::error(7, Reason::TooBigTold).resized(1514, 170);
         assert_eq!(error.interface(), Ok(7));
         assert_eq!(error.sent(Reason::Stray), Ok((Reason::TooBigTold, 7)));
         assert_eq!(170_usize.wrapping_sub(error.growth()), 1514);
-        assert_eq!(Departure::too_big(1480).fitting(), Some(1480));
-        assert_eq!(error.fitting(), None);
+        let told = [
+            (Departure::too_big(1480), Some(1480), Reason::TooBig),
+            (Departure::USED_UP, None, Reason::HopLimit),
+        ];
+        for (refused, fitting, reason) in told {
+            assert!(refused.is_to_be_told());
+            assert_eq!((refused.fitting(), refused.reason()), (fitting, reason));
+            assert_eq!(refused.interface(), Err(reason));
+        }
+        assert!(!error.is_to_be_told());
         for reason in Reason::ALL {
             let refused = Departure::refused(*reason);
-            assert_eq!(refused.fitting(), None);
+            assert!(!refused.is_to_be_told());
             assert_eq!(refused.interface(), Err(*reason));
         }
         assert!(Departure::NONE.interface().is_err());

@@ -2,7 +2,7 @@
 
 use super::departure::{Departure, Order};
 use super::flow::Assigned;
-use super::{Cell, Env, Notes, Sent, Steps, Tables, nat, too_big, tunnel};
+use super::{Cell, Env, Notes, Sent, Steps, Tables, nat, report, tunnel};
 use crate::abi::{AddressFamily, Backend, FlowKey, Forward, Hop, Reason, Service, V4, V6};
 use crate::wire::{Family, Frame, ethernet, translation};
 
@@ -75,7 +75,7 @@ pub fn deliver<A: Family, F: Frame, E: Env + Steps<A>>(
     } else {
         <E as Steps<A>>::send(env, frame, key, backend, order)
     };
-    too_big::or_report::<A, F, E>(env, frame, order, sent)
+    report::or_report::<A, F, E>(env, frame, order, sent)
 }
 
 /// Addresses a client's packet to its backend of the same family, or by a tunnel to one of any.

@@ -18,12 +18,12 @@ mod icmp;
 mod nat;
 mod open;
 mod outcome;
+mod report;
 mod schedule;
 mod service;
 mod settle;
 mod settled;
 mod steps;
-mod too_big;
 mod tunnel;
 
 pub use across::send_across;
@@ -38,10 +38,10 @@ pub use icmp::{control, echo};
 pub use nat::claim;
 pub use open::open;
 pub use outcome::{Direction, Notes, Outcome, Verdict};
+pub use report::report;
 pub use settle::{renew, settle};
 pub use settled::Settled;
 pub use steps::Steps;
-pub use too_big::report_too_big;
 
 pub use crate::wire::Frame;
 
@@ -165,7 +165,9 @@ where
     };
     notes.service = service.load().id;
     if packet.hop_limit <= 1 && !forward::is_direct(env, &service) {
-        return Err(Reason::HopLimit);
+        let told = <E as Steps<A>>::report(env, frame, order, Departure::USED_UP);
+        notes.grown = told.growth();
+        return told.sent(Reason::HopLimit);
     }
     let assigned = flow::assign(env, frame, &key, service, header.flags, notes)?;
     forward::to_backend(frame, env, order, &key, &service, &assigned, notes)

@@ -6,8 +6,8 @@
 use super::{
     Departure, Env, Frame, Order, Owner, Quoted, Recalled, Ruling, Settled, Tables, answer,
     answer_across, claim, close, control, deliver, echo, error_to_backend, error_to_client,
-    find_quoted, judge, learn, open, recall, remember, renew, reply, report_too_big, send,
-    send_across, settle,
+    find_quoted, judge, learn, open, recall, remember, renew, reply, report, send, send_across,
+    settle,
 };
 use crate::abi::FlowKey;
 use crate::wire::{Family, TcpFlags};
@@ -270,12 +270,12 @@ pub trait Steps<A: Family>: Tables<A> + Tables<A::Other> {
         close::<A, Self>(self, key);
     }
 
-    /// [`report_too_big`] as a step of its own.
+    /// [`report`] as a step of its own.
     #[inline(always)]
-    fn report_too_big<F: Frame>(&mut self, frame: &mut F, order: Order, mtu: u16) -> Departure
+    fn report<F: Frame>(&mut self, frame: &mut F, order: Order, refused: Departure) -> Departure
     where
         Self: Env + Sized,
     {
-        report_too_big::<A, F, Self>(self, frame, order, mtu)
+        report::<A, F, Self>(self, frame, order, refused)
     }
 }

@@ -7,23 +7,36 @@ use super::{Family, Frame};
 /// Bytes of the header of every message.
 pub const HEADER_LENGTH: usize = size_of::<Icmp>();
 
-/// Bytes of the packet in question that an error quotes: the longest IPv4 header, eight bytes behind
-/// it, and then some; a multiple of four.
+/// Most bytes of the packet in question that an error quotes: the longest IPv4 header, eight bytes
+/// behind it, and then some; a multiple of [`WORD`].
 pub const QUOTE: usize = 128;
+/// Fewest: the shortest header and eight bytes behind it (RFC 792).
+pub const QUOTE_MIN: usize = 28;
+/// Sums are made of so many bytes at once, and quotes are a multiple of them.
+pub const WORD: usize = 4;
 
-/// Writes the message that a packet was too long for what lies ahead (RFC 1191, section 4; RFC 4443,
-/// section 3.2) between the network header at offset `at` and the [`QUOTE`].
+/// Writes an error of this type and code with the last two bytes of its header (for a packet that was
+/// too long how long it may be: RFC 1191, section 4; RFC 4443, section 3.2) between the network header at
+/// offset `at` and a quote of so many bytes.
 #[inline(always)]
-pub fn write_too_big<A: Family, F: Frame>(frame: &mut F, at: usize, mtu: u16) -> Option<()> {
-    let mut sum = A::pseudo_sum(A::addresses(frame, at)?, HEADER_LENGTH + QUOTE);
+pub fn write_error<A: Family, F: Frame>(
+    frame: &mut F,
+    at: usize,
+    quote: usize,
+    ((kind, code), rest): ((u8, u8), u16),
+) -> Option<()> {
+    let mut sum = A::pseudo_sum(A::addresses(frame, at)?, HEADER_LENGTH + quote);
     let at = at + A::HEADER_LENGTH;
-    let [high, low] = mtu.to_be_bytes();
+    let [high, low] = rest.to_be_bytes();
     let header = Icmp::view_mut(frame, at)?;
-    (header.kind, header.code) = A::TOO_BIG;
+    (header.kind, header.code) = (kind, code);
     header.checksum = [0, 0];
     header.rest = [0, 0, high, low];
-    for word_at in (0..HEADER_LENGTH + QUOTE).step_by(4) {
-        sum = sum.added(*frame.bytes::<4>(at + word_at)?);
+    for word_at in (0..HEADER_LENGTH + QUOTE).step_by(WORD) {
+        if word_at >= HEADER_LENGTH + quote {
+            break;
+        }
+        sum = sum.added(*frame.bytes::<WORD>(at + word_at)?);
     }
     // As the difference to a message of zeros, whose checksum is all ones.
     Icmp::view_mut(frame, at)?.checksum = sum.apply([0xff, 0xff]);

@@ -188,6 +188,8 @@ pub trait Family: Address {
     const ECHO_REPLY: u8;
     /// Type and code of the control message that a packet was too long.
     const TOO_BIG: (u8, u8);
+    /// Type and code of the control message that a packet's hop limit was used up.
+    const TIME_EXCEEDED: (u8, u8);
     /// Bytes of the longest packet that every link takes, be it what routers say or not.
     const MTU_MIN: u32;
     /// DSCP and ECN of control messages about errors.

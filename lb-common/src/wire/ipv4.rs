@@ -25,6 +25,7 @@ impl Family for V4 {
     const ECHO_REQUEST: u8 = 8;
     const ECHO_REPLY: u8 = 0;
     const TOO_BIG: (u8, u8) = (3, 4);
+    const TIME_EXCEEDED: (u8, u8) = (11, 0);
     /// RFC 791 says 68; Linux believes nobody who says less than 552.
     const MTU_MIN: u32 = 552;
     /// RFC 1812, section 4.3.2.5: internetwork control.

@@ -92,6 +92,7 @@ impl Family for V6 {
     const ECHO_REQUEST: u8 = 128;
     const ECHO_REPLY: u8 = 129;
     const TOO_BIG: (u8, u8) = (2, 0);
+    const TIME_EXCEEDED: (u8, u8) = (3, 0);
     /// RFC 8200, section 5.
     const MTU_MIN: u32 = 1280;
     const ERROR_CLASS: u8 = 0;

@@ -77,6 +77,11 @@ impl Expect {
         expect.of(service).at(backend).becomes(packet)
     }
 
+    /// It goes back to its sender as `error`.
+    pub fn told(reason: Reason, error: &Packet) -> Self {
+        Self::new(Exit::Tx, reason).becomes(error)
+    }
+
     /// By another interface.
     #[must_use]
     pub fn redirected(mut self, interface: u32) -> Self {

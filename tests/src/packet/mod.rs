@@ -154,7 +154,14 @@ impl Packet {
     /// What its sender is told by its destination if only `mtu` bytes of it would have fit.
     #[must_use]
     pub fn too_big(&self, mtu: u32) -> Self {
-        let error = self.reported(self.destination, Trouble::TooBig(mtu), 128);
+        self.told(Trouble::TooBig(mtu))
+    }
+
+    /// What its sender is told about it by its destination, in as many words of it as that quotes.
+    #[must_use]
+    pub fn told(&self, trouble: Trouble) -> Self {
+        let length = self.bytes().len() - 14 - 4 * self.tags.len() - self.padding;
+        let error = self.reported(self.destination, trouble, length.min(128) / 4 * 4);
         Self {
             identification: 0,
             traffic_class: if self.source.is_ipv4() { 0xc0 } else { 0 },

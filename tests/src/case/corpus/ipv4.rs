@@ -1,9 +1,11 @@
 //! IPv4: options, lengths and the time to live.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+
 use lb_common::abi::Reason;
 
 use crate::case::{Case, Expect, Scene};
-use crate::packet::{ACK, Packet};
+use crate::packet::{ACK, Packet, Trouble};
 
 /// Offset of the IP header in a frame without tags.
 const IP: usize = 14;
@@ -60,19 +62,36 @@ fn last_hop(scene: Scene) -> Case {
                 }
             });
     }
+    let long = last.clone().payload(&[0x55; 1001]);
     let opening = scene.opening(0).hop_limit(2);
     let reply = scene.reply(0, 0, ACK);
+    let told = |packet: &Packet| {
+        Expect::told(Reason::HopLimitTold, &packet.told(Trouble::TimeExceeded)).of(0)
+    };
+    let mut stranger = last.clone();
+    stranger.source.set_ip(if scene.v6 {
+        Ipv6Addr::UNSPECIFIED.into()
+    } else {
+        Ipv4Addr::BROADCAST.into()
+    });
     let case = case
-        .packet("hop limit 1", &last, Expect::drop(Reason::HopLimit).of(0))
-        .packet("hop limit 0", &none, Expect::drop(Reason::HopLimit).of(0))
+        .packet("hop limit 1", &last, told(&last))
+        .packet("hop limit 0", &none, told(&none))
+        .packet("hop limit 1, long", &long, told(&long))
+        .packet(
+            "hop limit 1, from nobody",
+            &stranger,
+            Expect::drop(Reason::HopLimit).of(0),
+        )
         .packet("hop limit 2", &opening, scene.opened(&opening, 0, 0));
     if !scene.is_nat() {
         return case;
     }
+    let used_up = reply.clone().hop_limit(1);
     case.packet(
         "reply with hop limit 1",
-        &reply.clone().hop_limit(1),
-        Expect::drop(Reason::HopLimit).of(0).at(0).replying(),
+        &used_up,
+        told(&used_up).at(0).replying(),
     )
     .packet("reply", &reply, scene.returned(&reply, 0, 0))
 }

@@ -78,7 +78,9 @@ impl Moment<'_> {
             Outlet::Forward => forwarded,
         };
         assert!(right, "{reason:?} leaves by {:?}", self.ran.exit);
-        assert_eq!(self.sent.len(), self.ran.frame.len(), "the length changed");
+        let may_be_resized = matches!(reason, Reason::HopLimitTold | Reason::RewriteFailed);
+        let is_as_long = self.sent.len() == self.ran.frame.len();
+        assert!(is_as_long || may_be_resized, "the length changed");
         if reason == Reason::RewriteFailed {
             assert!(self.may_fail, "a rewrite failed");
         } else if !forwarded {
@@ -135,7 +137,7 @@ impl Moment<'_> {
     fn is_reply(&self) -> bool {
         matches!(
             self.ran.reason(),
-            Some(Reason::HopLimit | Reason::RewriteFailed)
+            Some(Reason::HopLimit | Reason::HopLimitTold | Reason::RewriteFailed)
         ) && self.reading().is_some_and(|reading| {
             self.is_our_port(reading.to().port())
                 && self
@@ -205,6 +207,9 @@ impl Moment<'_> {
     /// A frame that is sent on is the one that came, with new addresses and nothing else.
     fn check_rewrite(&self, reason: Reason, sent: &Reading) {
         let mut received = reading::read(&self.ran.frame).expect("a receiver can read it");
+        if reason == Reason::HopLimitTold {
+            return self.check_told(sent, &received);
+        }
         if sent.is_later() {
             // It says no ports: those of its datagram are what the first has been given.
             received.ports = None;
@@ -254,6 +259,23 @@ impl Moment<'_> {
         assert_eq!(self.ran.frame[sent.transport_at], answered);
         let behind = sent.transport_at + 4;
         assert_eq!(self.sent[behind..], self.ran.frame[behind..], "the payload");
+    }
+
+    /// Whoever sent what may go no further is told so from where it was sent to, and shown its beginning.
+    fn check_told(&self, sent: &Reading, received: &Reading) {
+        let frame = &self.ran.frame;
+        verify::receive(frame).expect("the message is intact");
+        assert_eq!(received.source, sent.destination);
+        assert_eq!(received.destination, sent.source);
+        assert_eq!(self.sent[..6], frame[6..12], "from another");
+        assert_eq!(self.sent[6..12], frame[..6], "to another");
+        let exceeded = if sent.source.is_ipv4() { 11 } else { 3 };
+        let at = received.transport_at;
+        assert_eq!(frame[at..at + 2], [exceeded, 0]);
+        let quote = &frame[at + 8..];
+        assert!(quote.len() >= 28, "a quote of {} bytes", quote.len());
+        let begins = self.sent[sent.network_at..].starts_with(quote);
+        assert!(begins, "it quotes another packet");
     }
 
     fn check_to_client(&self, sent: &Reading, received: &Reading) {
