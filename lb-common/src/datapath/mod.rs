@@ -165,9 +165,7 @@ where
     };
     notes.service = service.load().id;
     if packet.hop_limit <= 1 && !forward::is_direct(env, &service) {
-        let told = <E as Steps<A>>::report(env, frame, order, Departure::USED_UP);
-        notes.grown = told.growth();
-        return told.sent(Reason::HopLimit);
+        return report::used_up::<A, F, E>(env, frame, order, notes);
     }
     let assigned = flow::assign(env, frame, &key, service, header.flags, notes)?;
     forward::to_backend(frame, env, order, &key, &service, &assigned, notes)

@@ -2,7 +2,7 @@
 //! lives on (RFC 1191, RFC 8201), or its hop limit is used up, which `traceroute` shows.
 
 use super::departure::{Departure, Order};
-use super::{Env, Frame, Steps};
+use super::{Env, Frame, Notes, Sent, Steps};
 use crate::abi::Reason;
 use crate::wire::ip::HOP_LIMIT;
 use crate::wire::{Cut, Family, Fragment, Outer, ethernet, icmp};
@@ -20,6 +20,19 @@ pub(super) fn or_report<A: Family, F: Frame, E: Env + Steps<A>>(
     } else {
         departure
     }
+}
+
+/// Tells a client that its packet may go no further.
+#[inline(always)]
+pub(super) fn used_up<A: Family, F: Frame, E: Env + Steps<A>>(
+    env: &mut E,
+    frame: &mut F,
+    order: Order,
+    notes: &mut Notes,
+) -> Sent {
+    let told = <E as Steps<A>>::report(env, frame, order, Departure::USED_UP);
+    notes.grown = told.growth();
+    told.sent(Reason::HopLimit)
 }
 
 /// Makes of a packet the message to its sender why it does not leave, from where it was sent to. It is
