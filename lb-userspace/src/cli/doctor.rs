@@ -9,7 +9,8 @@ use anyhow::Context as _;
 use super::output::{self, Output};
 use super::table::{Column, Table, cell, heading};
 use crate::api::client::{Client, ClientError};
-use crate::doctor::{self, Diagnosis, Examined, Finding, Options};
+use crate::api::types::Status;
+use crate::doctor::{self, Diagnosis, Examined, Finding, Host, Options, Proof};
 use crate::document::{self, Document};
 
 const EXAMPLES: &str = "\
@@ -17,10 +18,12 @@ Examples:
   sudo lb doctor
   sudo lb doctor --config lb.toml --client 203.0.113.7
   lb doctor --backend-setup web
-  sudo lb doctor --json | jq -r '.backends[].findings[].code'
+  sudo lb doctor --json | jq -r '(.interfaces, .backends)[].findings[].code'
 
 Every backend gets a few packets: an ARP request, pings, and first packets of connections, as the
-program makes them for its mode. Nothing is changed. It exits with 1 if anything is amiss.";
+program makes them for its mode. One backend behind each interface gets another as XDP sends it (TX:
+back out of the interface that it came in by; REDIRECT: from another one); `-` says that this could not
+be tried. Nothing is attached or changed. It exits with 1 if anything is amiss.";
 
 /// Examines this host and every backend with real packets, and says what mends what is amiss.
 #[derive(Debug, clap::Args)]
@@ -47,7 +50,7 @@ pub(super) async fn run(
     args: Args,
     output: Output,
 ) -> anyhow::Result<()> {
-    let document = read(client, args.config).await?;
+    let (document, daemon) = read(client, args.config).await?;
     if let Some(name) = &args.backend_setup {
         let service = document
             .services
@@ -58,7 +61,7 @@ pub(super) async fn run(
         return output::print(&(commands.join("\n") + "\n"));
     }
     let clients = args.clients;
-    let diagnosis = doctor::examine(&document, &Options { clients }).await?;
+    let diagnosis = doctor::examine(&document, &Options { clients, daemon }).await?;
     if args.json {
         output::json(&diagnosis)?;
     } else {
@@ -71,17 +74,25 @@ pub(super) async fn run(
     }
 }
 
+/// The document, and what the daemon says that runs; with a file there need be none.
 async fn read(
     client: impl FnOnce() -> Result<Client, ClientError>,
     config: Option<PathBuf>,
-) -> anyhow::Result<Document> {
+) -> anyhow::Result<(Document, Option<Status>)> {
     let Some(path) = config else {
-        let text = client()?.document().await?.text;
-        return Ok(document::parse(&text, "the running document")?);
+        let client = client()?;
+        let text = client.document().await?.text;
+        let document = document::parse(&text, "the running document")?;
+        return Ok((document, client.status().await.ok()));
     };
     let text = std::fs::read_to_string(&path);
     let text = text.with_context(|| format!("cannot read {}", path.display()))?;
-    Ok(document::parse(&text, &path.to_string_lossy())?)
+    let document = document::parse(&text, &path.to_string_lossy())?;
+    let status = match client() {
+        Ok(client) => client.status().await.ok(),
+        Err(_) => None,
+    };
+    Ok((document, status))
 }
 
 fn unknown(document: &Document, name: &str) -> String {
@@ -97,30 +108,9 @@ fn unknown(document: &Document, name: &str) -> String {
 }
 
 fn render(diagnosis: &Diagnosis, output: Output) -> String {
-    let mut text = format!("kernel {}\n\n", diagnosis.kernel);
-    let columns = [
-        Column::Left("INTERFACE"),
-        Column::Left("XDP"),
-        Column::Left("DRIVER"),
-        Column::Right("QUEUES"),
-        Column::Right("MTU"),
-        Column::Right("RP_FILTER"),
-    ];
-    let mut table = Table::new(columns, output);
-    for interface in &diagnosis.interfaces {
-        let rp_filter = interface
-            .rp_filter
-            .map_or_else(|| "-".to_owned(), |it| it.to_string());
-        table.row([
-            cell(&interface.name),
-            cell(interface.xdp.unwrap_or("-")),
-            cell(interface.driver.as_deref().unwrap_or("-")),
-            cell(interface.queues),
-            cell(interface.mtu),
-            cell(rp_filter),
-        ]);
-    }
-    text += &table.render();
+    let mut text = host(&diagnosis.host);
+    text.push('\n');
+    text += &interfaces(diagnosis, output);
     text.push('\n');
     let columns = ["SERVICE", "BACKEND", "FORWARD", "ANSWERS", "AMISS"].map(Column::Left);
     let mut table = Table::new(columns, output);
@@ -154,6 +144,84 @@ fn render(diagnosis: &Diagnosis, output: Output) -> String {
         }
     }
     text
+}
+
+fn host(host: &Host) -> String {
+    let btf = if host.btf { "" } else { "no " };
+    let mut text = format!("kernel      {}, {btf}BTF\n", host.kernel);
+    if !host.off.is_empty() {
+        // Writing to a string cannot fail.
+        _ = writeln!(text, "off         {}", host.off.join(", "));
+    }
+    let (v4, v6) = (on(host.ipv4_forward), on(host.ipv6_forward));
+    text + &format!("forwarding  IPv4 {v4}, IPv6 {v6}\n")
+}
+
+/// The table of interfaces, and below it why each is as it is.
+fn interfaces(diagnosis: &Diagnosis, output: Output) -> String {
+    use Column::{Left, Right};
+    let columns = [
+        Left("INTERFACE"),
+        Left("XDP"),
+        Left("TX"),
+        Left("REDIRECT"),
+        Left("DRIVER"),
+        Right("QUEUES"),
+        Right("MTU"),
+        Right("RP_FILTER"),
+        Left("LRO"),
+        Left("GRO"),
+        Left("RXVLAN"),
+    ];
+    let (mut table, mut reasons) = (Table::new(columns, output), String::new());
+    for interface in &diagnosis.interfaces {
+        let name = &interface.name;
+        table.row([
+            cell(name),
+            cell(interface.xdp.unwrap_or("-")),
+            cell(works(interface.tx.works)),
+            cell(works(interface.redirect.works)),
+            cell(interface.driver.as_deref().unwrap_or("-")),
+            cell(number(interface.queues)),
+            cell(interface.mtu),
+            cell(number(interface.rp_filter)),
+            cell(on(interface.lro)),
+            cell(on(interface.gro)),
+            cell(on(interface.rx_vlan)),
+        ]);
+        let said = [
+            ("XDP", &interface.xdp_why, ""),
+            ("TX", &interface.tx.why, "not tried: "),
+            ("REDIRECT", &interface.redirect.why, "not tried: "),
+        ];
+        for (column, why, word) in said {
+            if let Some(why) = why {
+                _ = writeln!(reasons, "  {name} {column}: {word}{why}");
+            }
+        }
+    }
+    table.render() + &reasons
+}
+
+fn works(proof: Proof) -> &'static str {
+    match proof {
+        Proof::Yes => "yes",
+        Proof::No => "no",
+        Proof::Generic => "generic",
+        Proof::NotTried => "-",
+    }
+}
+
+fn on(set: Option<bool>) -> &'static str {
+    match set {
+        Some(true) => "on",
+        Some(false) => "off",
+        None => "-",
+    }
+}
+
+fn number(number: Option<impl ToString>) -> String {
+    number.map_or_else(|| "-".to_owned(), |number| number.to_string())
 }
 
 fn codes(backend: &Examined) -> String {

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use ipnet::IpNet;
 
 use super::datapath::{Datapath, Made};
-use super::evidence::Evidence;
+use super::evidence::{Evidence, TRIES};
+use super::live::{self, Trials};
 use super::packets::Seen;
 use super::probes::{Own, PORTS, Probes, Subject};
 use super::wire::Wire;
@@ -33,12 +34,14 @@ const CLIENTS: [IpAddr; 2] = [
 
 type Hops = HashMap<IpAddr, Result<NextHop, RouteError>>;
 
-/// Examines every backend of every service, all at once.
+/// Examines every backend of every service, all at once; and then, with those that answered, what
+/// leaves of packets that arrive on these interfaces.
 pub(super) async fn examine(
     document: &Document,
     options: &Options,
     routes: &Routes,
-) -> Result<Vec<Examined>, DoctorError> {
+    doors: &[u32],
+) -> Result<(Vec<Examined>, Trials), DoctorError> {
     let hops = resolve(document, routes).await;
     let ways: HashMap<IpAddr, Way> = hops
         .iter()
@@ -57,7 +60,8 @@ pub(super) async fn examine(
             .collect(),
         datapath: Datapath::load(document, &ways)?,
         hops: &hops,
-        ports: 0,
+        // Elsewhere each time: backends repeat what they answered to the one before.
+        ports: rand::random_range(0..PORT_COUNT),
     };
     // Before the first question, so that no answer is lost.
     let mut wire = Wire::open()?;
@@ -69,13 +73,19 @@ pub(super) async fn examine(
         .iter()
         .flat_map(|patient| patient.probes.questions.iter().cloned())
         .collect();
-    let evidence = Evidence::gather(&mut wire, &questions);
-    let evidence = evidence.map_err(|source| DoctorError::Socket {
+    let failed = |source| DoctorError::Socket {
         what: "read",
         source,
-    })?;
+    };
+    let evidence = Evidence::gather(&mut wire, &questions, TRIES, |wire, question| {
+        // An interface that is down refuses; that nothing came back is found out below.
+        _ = wire.send(question.interface, &question.frame);
+    });
+    let evidence = evidence.map_err(failed)?;
     let examined = patients.iter().map(|one| one.examined(document, &evidence));
-    Ok(examined.collect())
+    let examined = examined.collect();
+    let trials = live::prove(&mut ward, &mut wire, &patients, &evidence, doors)?;
+    Ok((examined, trials))
 }
 
 /// The way to every backend; neighbours that nobody has talked to lately are asked for.
@@ -111,22 +121,22 @@ async fn resolve(document: &Document, routes: &Routes) -> Hops {
 }
 
 /// What all have in common.
-struct Ward<'a> {
+pub(super) struct Ward<'a> {
     document: &'a Document,
     options: &'a Options,
     own: Own,
     vips: Vec<IpAddr>,
-    datapath: Datapath,
+    pub(super) datapath: Datapath,
     hops: &'a Hops,
     ports: u16,
 }
 
 /// One backend of one service, and what it is asked.
-struct Patient<'a> {
-    service: &'a Service,
-    backend: SocketAddr,
+pub(super) struct Patient<'a> {
+    pub(super) service: &'a Service,
+    pub(super) backend: SocketAddr,
     hop: Option<&'a Result<NextHop, RouteError>>,
-    client: Option<IpAddr>,
+    pub(super) client: Option<IpAddr>,
     own: Option<IpAddr>,
     probes: Probes,
 }
@@ -183,7 +193,7 @@ impl<'a> Ward<'a> {
         Ok(patients)
     }
 
-    fn take_ports(&mut self, count: u16) -> u16 {
+    pub(super) fn take_ports(&mut self, count: u16) -> u16 {
         if self.ports + count > PORT_COUNT {
             self.ports = 0;
         }
@@ -208,7 +218,7 @@ impl<'a> Ward<'a> {
 
 impl Patient<'_> {
     fn examined(&self, document: &Document, evidence: &Evidence) -> Examined {
-        let answered = self.probes.made.is_some_and(|made| evidence.spoke(made));
+        let answered = self.answers(evidence);
         let findings = match self.unreached(answered, evidence) {
             Some(finding) => vec![finding],
             None => self.findings(document, answered, evidence),
@@ -220,6 +230,16 @@ impl Patient<'_> {
             answered,
             findings,
         }
+    }
+
+    /// The way to it.
+    pub(super) fn way(&self) -> Option<&NextHop> {
+        self.hop?.as_ref().ok()
+    }
+
+    /// Whether it answered a packet that the program made.
+    pub(super) fn answers(&self, evidence: &Evidence) -> bool {
+        self.probes.made.is_some_and(|made| evidence.spoke(made))
     }
 
     /// Why no packet gets to the backend at all.
@@ -411,7 +431,7 @@ impl Patient<'_> {
             return None;
         }
         _ = full;
-        let hop = self.hop?.as_ref().ok()?;
+        let hop = self.way()?;
         let (address, mtu) = (self.backend.ip(), hop.mtu);
         let (problem, fits) = match evidence.too_big(address) {
             Some(fits) => (
@@ -438,7 +458,7 @@ impl Patient<'_> {
     }
 
     fn mac(&self) -> Option<[u8; 6]> {
-        self.hop?.as_ref().ok()?.destination_mac
+        self.way()?.destination_mac
     }
 
     fn port(&self) -> u16 {

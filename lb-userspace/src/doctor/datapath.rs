@@ -20,6 +20,8 @@ pub(super) struct Made {
     pub(super) frame: Vec<u8>,
     /// From whom to whom the answer is.
     pub(super) answer: (SocketAddr, SocketAddr),
+    /// The client's packet, of which the program made it.
+    pub(super) shown: Vec<u8>,
 }
 
 /// The loaded program.
@@ -54,34 +56,78 @@ impl Datapath {
         from: SocketAddr,
     ) -> Result<HashMap<SocketAddr, Made>, TraceError> {
         let mut made = HashMap::new();
+        for client in clients(service, from) {
+            if let Some((backend, packet)) = self.packet(service, client, ANYWHERE)? {
+                made.insert(backend, packet);
+            }
+        }
+        Ok(made)
+    }
+
+    /// A client's first packet that arrives on the interface of this index and goes to this backend.
+    pub(super) fn packet_to(
+        &mut self,
+        service: &Service,
+        from: SocketAddr,
+        interface: u32,
+        to: SocketAddr,
+    ) -> Result<Option<Made>, TraceError> {
+        for client in clients(service, from) {
+            let packet = self.packet(service, client, interface)?;
+            if let Some((_, made)) = packet.filter(|(backend, _)| *backend == to) {
+                return Ok(Some(made));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Shows the program a client's packet once more, and lets what it makes of it leave.
+    pub(super) fn live(&mut self, interface: u32, shown: &[u8]) -> Result<(), TraceError> {
+        self.replay.live(interface, shown)
+    }
+
+    /// A client's first packet, and the backend that it goes to.
+    fn packet(
+        &mut self,
+        service: &Service,
+        client: SocketAddr,
+        interface: u32,
+    ) -> Result<Option<(SocketAddr, Made)>, TraceError> {
         let Some(mut vip) = self.vips.get(&service.name).copied() else {
-            return Ok(made);
+            return Ok(None);
         };
         if vip.port() == 0 {
             vip.set_port(ANY_PORT);
         }
-        for offset in 0..service.backends.len() {
-            let port = from.port().wrapping_add(offset as u16);
-            let client = SocketAddr::new(from.ip(), port);
-            let Some(frame) = packets::syn(LINK, client, vip) else {
-                continue;
-            };
-            let (traced, frame) = self.replay.packet(0, &frame)?;
-            let backend = traced.backend.and_then(|name| name.parse().ok());
-            let Some(backend) = backend.filter(|_| matches!(traced.verdict, "tx" | "redirect"))
-            else {
-                continue;
-            };
-            let answer = match (service.forward, packets::read(frame)) {
-                (Forward::Nat | Forward::FullNat, Some(Seen::Tcp(from, to))) => (to, from),
-                _ => (vip, client),
-            };
-            let frame = frame.to_vec();
-            made.insert(backend, Made { frame, answer });
-        }
-        Ok(made)
+        let Some(shown) = packets::syn(LINK, client, vip) else {
+            return Ok(None);
+        };
+        let (traced, frame) = self.replay.packet_on(interface, 0, &shown)?;
+        let backend = traced.backend.and_then(|name| name.parse().ok());
+        let Some(backend) = backend.filter(|_| matches!(traced.verdict, "tx" | "redirect")) else {
+            return Ok(None);
+        };
+        let answer = match (service.forward, packets::read(frame)) {
+            (Forward::Nat | Forward::FullNat, Some(Seen::Tcp(from, to))) => (to, from),
+            _ => (vip, client),
+        };
+        let made = Made {
+            frame: frame.to_vec(),
+            answer,
+            shown,
+        };
+        Ok(Some((backend, made)))
     }
 }
+
+/// As many clients as there are backends, so that in turn each has one.
+fn clients(service: &Service, from: SocketAddr) -> impl Iterator<Item = SocketAddr> + use<> {
+    let ports = 0..service.backends.len() as u16;
+    ports.map(move |offset| SocketAddr::new(from.ip(), from.port().wrapping_add(offset)))
+}
+
+/// Loopback, where no frame of the document's arrives.
+const ANYWHERE: u32 = 1;
 
 /// The port asked for where a service has all.
 pub(super) const ANY_PORT: u16 = 80;

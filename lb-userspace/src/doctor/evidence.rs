@@ -13,7 +13,7 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// How long unwelcome answers are waited for, which nobody may give.
 const QUIET: Duration = Duration::from_millis(250);
 /// How often is asked.
-const TRIES: u32 = 3;
+pub(super) const TRIES: u32 = 3;
 
 /// A question: a frame, and the interface that it leaves by.
 #[derive(Debug, Clone)]
@@ -33,18 +33,22 @@ pub(super) struct Evidence {
 }
 
 impl Evidence {
-    /// Asks, up to three times whatever is not answered, and listens.
-    pub(super) fn gather(wire: &mut Wire, questions: &[Question]) -> io::Result<Self> {
+    /// Asks, up to so many times whatever is not answered, and listens.
+    pub(super) fn gather(
+        wire: &mut Wire,
+        questions: &[Question],
+        tries: u32,
+        mut ask: impl FnMut(&Wire, &Question),
+    ) -> io::Result<Self> {
         let mut evidence = Self::default();
         let begin = Instant::now();
-        for _ in 0..TRIES {
+        for _ in 0..tries {
             let open = |evidence: &Self| {
                 let open = questions.iter().filter(|one| !evidence.answers(one));
                 open.collect::<Vec<_>>()
             };
             for question in open(&evidence) {
-                // An interface that is down refuses; that nothing came back is found out below.
-                _ = wire.send(question.interface, &question.frame);
+                ask(wire, question);
             }
             let mut waits = true;
             let until = Instant::now() + PATIENCE;

@@ -2,12 +2,16 @@
 //!
 //! Every backend is sent real packets, made by the program itself for its mode; what comes back, and
 //! what does not, tells which precondition is missing. Nothing is attached and nothing changed: the
-//! frames go out, and answers are read, through a packet socket.
+//! frames go out, and answers are read, through a packet socket. Then some leave as XDP sends them, so
+//! that it shows whether an interface takes them.
 
 mod backend;
 mod datapath;
 mod evidence;
+mod exits;
 mod host;
+mod live;
+mod offloads;
 mod packets;
 mod probes;
 mod setup;
@@ -17,8 +21,12 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::Serialize;
 
-pub use self::host::Interface;
+pub use self::exits::{Exit, Proof};
+use self::exits::{Port, Runs};
+pub use self::host::{Host, Interface};
+use self::live::Trials;
 pub use self::setup::backend_setup;
+use crate::api::types::Status;
 use crate::document::Document;
 use crate::route::{RouteError, Routes};
 use crate::trace::TraceError;
@@ -52,8 +60,8 @@ pub struct Examined {
 /// Everything that was found out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Diagnosis {
-    /// What `uname -r` prints.
-    pub kernel: String,
+    /// The host.
+    pub host: Host,
     /// The document's interfaces.
     pub interfaces: Vec<Interface>,
     /// Every backend of every service.
@@ -61,10 +69,12 @@ pub struct Diagnosis {
 }
 
 /// What the examination is told beside the document.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Options {
     /// Addresses of clients, at most one of each family, to which `nat` backends must find the way.
     pub clients: Vec<IpAddr>,
+    /// What the daemon says that runs.
+    pub daemon: Option<Status>,
 }
 
 /// Why nothing could be examined.
@@ -112,14 +122,47 @@ impl Diagnosis {
 /// The program cannot be loaded here, or frames not be sent.
 pub async fn examine(document: &Document, options: &Options) -> Result<Diagnosis, DoctorError> {
     let routes = Routes::open().await?;
-    let mut interfaces = Vec::new();
+    let (mut interfaces, mut ports) = (Vec::new(), Vec::new());
     for name in &document.interfaces {
-        interfaces.push(host::interface(&routes, name).await);
+        let daemon = options.daemon.as_ref();
+        let (interface, port) = host::interface(&routes, name, document.xdp_mode, daemon).await;
+        interfaces.push(interface);
+        ports.extend(port);
     }
-    let backends = backend::examine(document, options, &routes).await?;
+    let doors = ports.iter().filter(|port| port.runs != Runs::Generic);
+    let doors: Vec<u32> = doors.map(|port| port.index).collect();
+    let (backends, trials) = backend::examine(document, options, &routes, &doors).await?;
+    ports.extend(outside(document, &routes, &trials, &ports).await);
+    for interface in &mut interfaces {
+        if let Some(port) = ports.iter().find(|port| port.name == interface.name) {
+            let verdict = exits::judge(port, &ports, &trials);
+            (interface.tx, interface.redirect) = (verdict.tx, verdict.redirect);
+            interface.findings.extend(verdict.findings);
+        }
+    }
     Ok(Diagnosis {
-        kernel: host::kernel(),
+        host: host::host(),
         interfaces,
         backends,
     })
+}
+
+/// The interfaces that packets leave by and that are not the document's.
+async fn outside(
+    document: &Document,
+    routes: &Routes,
+    trials: &Trials,
+    known: &[Port],
+) -> Vec<Port> {
+    let mut ports: Vec<Port> = Vec::new();
+    for trial in &trials.made {
+        let is_known = |port: &Port| port.index == trial.to;
+        if known.iter().any(is_known) || ports.iter().any(is_known) {
+            continue;
+        }
+        if let Ok(link) = routes.interface(&trial.to_name).await {
+            ports.push(host::port(routes, &link, document.xdp_mode, false).await);
+        }
+    }
+    ports
 }

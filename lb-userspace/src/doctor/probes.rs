@@ -65,19 +65,22 @@ impl Own {
         std::iter::once(hop.source).chain(known).find(is_fit)
     }
 
-    /// Any other address of the network that both this interface and a neighbour are in.
-    fn stranger(&self, hop: &NextHop, neighbour: IpAddr) -> Option<Ipv4Addr> {
+    /// Other addresses of the network that both this interface and a neighbour are in: two, because
+    /// the neighbour may know whoever has one of them.
+    fn strangers(&self, hop: &NextHop, neighbour: IpAddr) -> Vec<Ipv4Addr> {
         let net = self.addresses.iter().find_map(|(name, net)| match net {
             IpNet::V4(net) if *name == hop.interface_name && net.prefix_len() < 31 => {
                 IpNet::V4(*net).contains(&neighbour).then_some(*net)
             }
             _ => None,
-        })?;
-        let taken =
-            |address: &Ipv4Addr| *address == net.addr() || IpAddr::V4(*address) == neighbour;
-        (0..8)
-            .map(|_| random_host(net))
-            .find(|address| !taken(address))
+        });
+        let Some(net) = net else {
+            return Vec::new();
+        };
+        let is_free =
+            |address: &Ipv4Addr| *address != net.addr() && IpAddr::V4(*address) != neighbour;
+        let random = (0..8).map(|_| random_host(net));
+        random.filter(is_free).take(2).collect()
     }
 }
 
@@ -211,7 +214,7 @@ impl Subject<'_> {
         let question = packets::who_has(self.hop.source_mac, from, vip);
         self.ask(probes, question, &[claim], false);
         // For its answer to a neighbour that it does not know it has to ask, as somebody.
-        if let Some(stranger) = own.stranger(self.hop, self.backend.ip()) {
+        for stranger in own.strangers(self.hop, self.backend.ip()) {
             probes.vip_announced = Some(vip);
             let from = SocketAddr::new(stranger.into(), self.port + 1);
             let asked = [
@@ -255,6 +258,6 @@ fn as_v4(address: IpAddr) -> Ipv4Addr {
 }
 
 /// A segment from one to the other, whatever it says.
-fn spoken((from, to): (SocketAddr, SocketAddr)) -> [Seen; 2] {
+pub(super) fn spoken((from, to): (SocketAddr, SocketAddr)) -> [Seen; 2] {
     [Seen::Tcp(from, to), Seen::Reset(from, to)]
 }

@@ -23,6 +23,17 @@ pub struct Link {
     pub up: bool,
     /// The XDP program attached to it.
     pub xdp: Option<Xdp>,
+    /// The device that it belongs to: the one below it, or a veth's other end.
+    pub other: Option<Other>,
+}
+
+/// A device that another one belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Other {
+    /// Unique in its network namespace.
+    pub index: u32,
+    /// What this namespace calls the one that it is in; `None` where that is this one.
+    pub namespace: Option<i32>,
 }
 
 /// An XDP program attached to an interface.
@@ -63,6 +74,16 @@ pub(super) fn by_name(name: &str) -> RouteNetlinkMessage {
     RouteNetlinkMessage::GetLink(message)
 }
 
+/// Asks for a device that may be in another network namespace.
+pub(super) fn elsewhere(other: Other) -> RouteNetlinkMessage {
+    let mut message = question();
+    message.header.index = other.index;
+    if let Some(namespace) = other.namespace {
+        message.attributes.push(LinkAttribute::IfNetnsId(namespace));
+    }
+    RouteNetlinkMessage::GetLink(message)
+}
+
 /// Without the statistics, which are most of an answer and cost the kernel a walk over all CPUs.
 fn question() -> LinkMessage {
     let mut message = LinkMessage::default();
@@ -81,7 +102,9 @@ impl From<LinkMessage> for Link {
             mtu: 0,
             up: message.header.flags.contains(LinkFlags::Up),
             xdp: None,
+            other: None,
         };
+        let (mut other, mut namespace) = (None, None);
         // Loopback has an address of six bytes as well, all zero.
         let ethernet = message.header.link_layer_type == LinkLayerType::Ether;
         for attribute in message.attributes {
@@ -92,9 +115,12 @@ impl From<LinkMessage> for Link {
                 }
                 LinkAttribute::Mtu(mtu) => link.mtu = mtu,
                 LinkAttribute::Xdp(attributes) => link.xdp = xdp(&attributes),
+                LinkAttribute::Link(index) if index > 0 => other = Some(index),
+                LinkAttribute::LinkNetNsId(id) => namespace = Some(id),
                 _ => {}
             }
         }
+        link.other = other.map(|index| Other { index, namespace });
         link
     }
 }

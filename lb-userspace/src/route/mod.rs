@@ -21,7 +21,7 @@ use netlink_packet_route::route::{
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
 pub use self::error::RouteError;
-pub use self::link::{Link, Xdp, XdpMode};
+pub use self::link::{Link, Other, Xdp, XdpMode};
 use self::request::Connection;
 pub use self::watch::{Changes, watch};
 use crate::compile::Way;
@@ -147,6 +147,15 @@ impl Routes {
             .link(link::by_name(name))
             .await?
             .ok_or_else(missing)
+    }
+
+    /// What the kernel knows of the other end of a veth, whatever namespace it is in.
+    ///
+    /// # Errors
+    ///
+    /// Where the process may not look into that namespace.
+    pub async fn other_end(&self, other: Other) -> Result<Option<Link>, RouteError> {
+        self.connection.link(link::elsewhere(other)).await
     }
 
     async fn route(&self, address: IpAddr) -> Result<RouteMessage, RouteError> {

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use aya::maps::PerCpuArray;
-use aya::programs::{TestRun as _, TestRunOptions};
+use aya::programs::{TestRun as _, TestRunAttrs, TestRunOptions};
 use jiff::Timestamp;
 use lb_common::abi::{Hop, Reason, Trace};
 
@@ -99,6 +99,16 @@ impl Replay {
 
     /// Runs the program on a frame; the frame as it left the program.
     pub fn packet(&mut self, index: u64, frame: &[u8]) -> Result<(Traced, &[u8]), TraceError> {
+        self.packet_on(INGRESS, index, frame)
+    }
+
+    /// Runs the program on a frame that arrives on the interface of this index.
+    pub fn packet_on(
+        &mut self,
+        interface: u32,
+        index: u64,
+        frame: &[u8],
+    ) -> Result<(Traced, &[u8]), TraceError> {
         let mut traced = Traced {
             index,
             verdict: "aborted",
@@ -124,9 +134,12 @@ impl Replay {
         self.out.resize(frame.len() + HEADROOM, 0);
         // Overwritten on every CPU: the one that changes is the one that ran.
         self.generation.set_on_each_cpu(TRACE, 0, NOT_RUN)?;
+        let arrival = arrival(interface, frame);
         let options = TestRunOptions {
             data_in: Some(frame),
             data_out: Some(&mut self.out),
+            // Without it the kernel takes the interface that is meant.
+            ctx_in: (interface != INGRESS).then_some(&arrival),
             ..TestRunOptions::default()
         };
         let program = self.generation.program()?;
@@ -143,6 +156,23 @@ impl Replay {
         Ok((traced, &self.out))
     }
 
+    /// Runs the program on a frame as if it had arrived on the interface of this index: what the
+    /// program sends really leaves. Needs kernel 5.18 (commit b530e9e1063e).
+    ///
+    /// The kernel sends a frame of `XDP_TX` as one that is redirected to the interface that it came
+    /// from.
+    pub fn live(&mut self, interface: u32, frame: &[u8]) -> Result<(), TraceError> {
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            ctx_in: Some(&arrival(interface, frame)),
+            attrs: TestRunAttrs::new().xdp_live_frames(1),
+            ..TestRunOptions::default()
+        };
+        let program = self.generation.program()?;
+        program.test_run(options).map_err(DataplaneError::from)?;
+        Ok(())
+    }
+
     fn read_trace(&self) -> Result<Trace, DataplaneError> {
         let map = self.generation.map(TRACE)?;
         let map: PerCpuArray<_, Trace> = map.try_into().map_err(DataplaneError::map(TRACE))?;
@@ -153,6 +183,17 @@ impl Replay {
             .find(|trace| *trace != NOT_RUN)
             .unwrap_or(NOT_RUN))
     }
+}
+
+/// `struct xdp_md` (linux/bpf.h) of a frame that arrives on the interface: where it begins, where it
+/// ends, no metadata, the interface, the first queue, none that it leaves by.
+fn arrival(interface: u32, frame: &[u8]) -> [u8; 24] {
+    let fields = [0, frame.len() as u32, 0, interface, 0, 0];
+    let mut bytes = [0; 24];
+    for (to, field) in bytes.chunks_exact_mut(4).zip(fields) {
+        to.copy_from_slice(&field.to_ne_bytes());
+    }
+    bytes
 }
 
 fn placeholder() -> Way {

@@ -75,7 +75,7 @@ pub(crate) enum Backends {
 #[derive(Debug)]
 pub struct Lab {
     backends: Vec<BackendHost>,
-    _pass: Attached,
+    pass: Option<Attached>,
     client: Namespace,
     attacker: Namespace,
     balancer: Namespace,
@@ -145,7 +145,7 @@ impl Builder {
         let (backends, kind) = (Vec::new(), self.kind);
         let mut lab = Lab {
             backends,
-            _pass: pass,
+            pass: Some(pass),
             client,
             attacker,
             balancer,
@@ -278,6 +278,17 @@ impl Lab {
     /// Starts a daemon with the document that the one before left.
     pub fn restart_daemon(&self, lb: &Path) -> Result<Daemon> {
         Daemon::start(self.footprint(), &self.balancer, lb, None)
+    }
+
+    /// Takes the XDP program off the switch's port to the balancer, or puts it there again: without
+    /// it nothing arrives that the balancer's program sends back.
+    pub fn let_frames_back(&mut self, back: bool) -> Result<()> {
+        self.pass = None;
+        if back {
+            let port = topology::port("balancer");
+            self.pass = Some(Attached::passing(&self.switch, &port)?);
+        }
+        Ok(())
     }
 
     /// The lab's name and places.

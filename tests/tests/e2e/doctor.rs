@@ -1,6 +1,6 @@
 //! `lb doctor`: with each precondition removed in turn, it names that one and no other.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use lb_tests::lab::{Lab, Plan, Process};
@@ -16,13 +16,13 @@ const LONGEST: Duration = Duration::from_secs(5);
 const SICK: u8 = 2;
 
 /// A lab for a mode, and its document: a service in each family.
-struct Clinic {
-    lab: Lab,
-    text: String,
+pub(crate) struct Clinic {
+    pub(crate) lab: Lab,
+    pub(crate) text: String,
 }
 
 impl Clinic {
-    fn new(forward: Forward) -> Self {
+    pub(crate) fn new(forward: Forward) -> Self {
         let builder = match forward {
             Forward::FullNat => Lab::builder(),
             Forward::Nat => Lab::builder().routed(),
@@ -54,12 +54,29 @@ impl Clinic {
         self.findings_of(&self.text)
     }
 
-    fn findings_of(&self, text: &str) -> Vec<(String, IpAddr, String)> {
+    pub(crate) fn findings_of(&self, text: &str) -> Vec<(String, IpAddr, String)> {
+        let diagnosis = self.diagnosis(text);
+        assert_eq!(at_interfaces(&diagnosis), []);
+        let mut findings = Vec::new();
+        for backend in diagnosis["backends"].as_array().unwrap() {
+            let text = |key: &str| backend[key].as_str().unwrap().to_owned();
+            let address: SocketAddr = text("backend").parse().unwrap();
+            for code in codes(backend) {
+                findings.push((text("service"), address.ip(), code));
+            }
+        }
+        findings
+    }
+
+    pub(crate) fn diagnosis(&self, text: &str) -> Value {
         let path = self.lab.footprint().directory().join("doctor.toml");
         std::fs::write(&path, text).unwrap();
+        let socket = self.lab.footprint().directory().join("run/lb.sock");
         let begin = Instant::now();
         let mut command = self.lab.balancer().command(lb());
         command
+            .arg("--socket")
+            .arg(socket)
             .arg("doctor")
             .arg("--config")
             .arg(&path)
@@ -72,22 +89,10 @@ impl Clinic {
         assert!(begin.elapsed() < LONGEST, "it took {:?}", begin.elapsed());
         let diagnosis: Value = serde_json::from_slice(out).unwrap_or_default();
         assert!(!diagnosis.is_null(), "{errors}");
-        let mut findings = Vec::new();
-        for backend in diagnosis["backends"].as_array().unwrap() {
-            let text = |key: &str| backend[key].as_str().unwrap().to_owned();
-            let address: std::net::SocketAddr = text("backend").parse().unwrap();
-            for finding in backend["findings"].as_array().unwrap() {
-                assert!(
-                    !finding["remedy"].as_array().unwrap().is_empty(),
-                    "{finding}"
-                );
-                let code = finding["code"].as_str().unwrap().to_owned();
-                findings.push((text("service"), address.ip(), code));
-            }
-        }
-        let failed = i32::from(!findings.is_empty());
-        assert_eq!(output.status.code(), Some(failed), "{errors}");
-        findings
+        let places = ["interfaces", "backends"].map(|key| diagnosis[key].as_array().unwrap());
+        let failed = places.into_iter().flatten().any(|at| !codes(at).is_empty());
+        assert_eq!(output.status.code(), Some(i32::from(failed)), "{errors}");
+        diagnosis
     }
 
     /// Removes something, looks, puts it back, and looks again.
@@ -105,6 +110,33 @@ impl Clinic {
     fn sysctl(&self, key: &str, value: &str) {
         self.lab.backend(SICK).unwrap().sysctl(key, value).unwrap();
     }
+}
+
+/// The words for what is amiss with one interface or backend; each comes with what mends it.
+pub(crate) fn codes(of: &Value) -> Vec<String> {
+    let findings = of["findings"].as_array().unwrap().iter();
+    let codes = findings.map(|finding| {
+        assert!(
+            !finding["remedy"].as_array().unwrap().is_empty(),
+            "{finding}"
+        );
+        finding["code"].as_str().unwrap().to_owned()
+    });
+    codes.collect()
+}
+
+/// What is amiss with interfaces: which, and the word for it.
+pub(crate) fn at_interfaces(diagnosis: &Value) -> Vec<(String, String)> {
+    let mut findings = Vec::new();
+    for interface in diagnosis["interfaces"].as_array().unwrap() {
+        let name = interface["name"].as_str().unwrap();
+        findings.extend(
+            codes(interface)
+                .into_iter()
+                .map(|code| (name.to_owned(), code)),
+        );
+    }
+    findings
 }
 
 /// Findings of one kind about the sick backend, in services of these families.

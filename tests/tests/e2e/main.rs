@@ -8,6 +8,7 @@ mod bad_input;
 mod churn;
 mod counts;
 mod doctor;
+mod doctor_host;
 mod firewall;
 mod life;
 mod modes;

@@ -263,6 +263,7 @@ fn interfaces() {
             mtu: 1400,
             up: true,
             xdp: None,
+            other: link.other,
         };
         assert_eq!(link, expected);
         assert!(link.index > 0);
